@@ -1,0 +1,25 @@
+"""What can go wrong, by name. Each message says what came, what was wanted and what to do."""
+
+
+class GridDimsError(ValueError):
+    """Which dims are time, rows, columns and channel cannot be told, or the named ones are absent."""
+
+
+class GridMismatchError(ValueError):
+    """Two grids that should be one differ in size, coordinates or channels."""
+
+
+class TimeAxisError(ValueError):
+    """The times are unsorted, repeated or not on a regular step."""
+
+
+class GapError(ValueError):
+    """No whole window is left, or the frames to forecast from hold NaN or a missing time."""
+
+
+class TooShortError(ValueError):
+    """A series has fewer frames than one window needs."""
+
+
+class NotScaledWarning(UserWarning):
+    """The data are far from unit scale, where a network trains badly."""

@@ -1,0 +1,52 @@
+"""The one kind of convolution that the cells are made of."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class GateConv(nn.Module):
+    """A same-padded convolution whose output is cut into gates, with layer norm if asked.
+
+    Layer norm is the published program's: over height, width and channels of one sample, then a scale
+    and a shift per channel, epsilon 1e-5 (docs/paper.md, row R9). That is group norm with one group.
+
+    Args:
+        channels: Channels read.
+        hidden: Channels of one gate.
+        gates: Gates written.
+        kernel_size: Grid cells, odd.
+        bias: Whether the gates have a bias here.
+        layer_norm: Whether the gates are normalised.
+
+    Raises:
+        ValueError: If ``kernel_size`` is even: no output cell would sit at the kernel's middle.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        gates: int,
+        kernel_size: int,
+        *,
+        bias: bool = True,
+        layer_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size is {kernel_size}; same padding needs an odd number of cells. "
+                f"Use {kernel_size - 1 if kernel_size > 1 else 1} or {kernel_size + 1}."
+            )
+        self.gates = gates
+        self.conv = nn.Conv2d(channels, hidden * gates, kernel_size, padding=kernel_size // 2, bias=bias)
+        self.norm = nn.GroupNorm(1, hidden * gates, eps=1e-5) if layer_norm else None
+
+    def forward(
+        self, x: Float[Tensor, "batch channel height width"]
+    ) -> tuple[Float[Tensor, "batch hidden height width"], ...]:
+        """The gates' terms, in the order the cell names them."""
+        z = self.conv(x)
+        if self.norm is not None:
+            z = self.norm(z)
+        return z.chunk(self.gates, dim=1)

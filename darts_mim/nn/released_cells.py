@@ -1,0 +1,177 @@
+"""The cells as the authors' released program computes them; docs/paper.md lists how they differ."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from darts_mim.nn.gates import GateConv
+from darts_mim.nn.mim import Ablation, MIMNStep, MIMSStep, MIMStep
+from darts_mim.nn.st_lstm import STLSTMStep
+
+FORGET_BIAS = 1.0  # row R8: inside every forget gate's sigmoid
+
+
+class ReleasedSTLSTMCell(nn.Module):
+    """One step of the released program's ST-LSTM (rows R1, R2, R8, R11).
+
+    Differs from the paper: the temporal and the spatiotemporal gates share the input's convolution, and
+    the output gate reads M_{t-1} beside H_{t-1} and X_t, not the new C and M.
+
+    Args:
+        channels: Channels of the frame.
+        hidden: Channels of H, C and M.
+        kernel_size: Grid cells, odd.
+        layer_norm: Normalise after every gate convolution.
+    """
+
+    def __init__(self, channels: int, hidden: int, kernel_size: int, *, layer_norm: bool = True) -> None:
+        super().__init__()
+        conv = {"layer_norm": layer_norm}
+        self.conv_x = GateConv(channels, hidden, 4, kernel_size, **conv)
+        self.conv_h = GateConv(hidden, hidden, 4, kernel_size, **conv)
+        self.conv_m = GateConv(hidden, hidden, 4, kernel_size, **conv)
+        self.conv_cm = nn.Conv2d(2 * hidden, hidden, 1)
+
+    def forward(
+        self,
+        X: Float[Tensor, "batch channel height width"],  # X_t
+        H: Float[Tensor, "batch hidden height width"],  # H_{t-1}
+        C: Float[Tensor, "batch hidden height width"],  # C_{t-1}
+        M: Float[Tensor, "batch hidden height width"],  # M_{t-1}^L
+    ) -> STLSTMStep:
+        """One step."""
+        x_i, x_g, x_f, x_o = self.conv_x(X)
+        h_i, h_g, h_f, h_o = self.conv_h(H)
+        m_i, m_g, m_f, m_o = self.conv_m(M)
+
+        i, i_ = torch.sigmoid(x_i + h_i), torch.sigmoid(x_i + m_i)
+        g, g_ = torch.tanh(x_g + h_g), torch.tanh(x_g + m_g)
+        f = torch.sigmoid(x_f + h_f + FORGET_BIAS)
+        f_ = torch.sigmoid(x_f + m_f + FORGET_BIAS)
+        o = torch.sigmoid(x_o + h_o + m_o)
+
+        C = f * C + i * g
+        M = f_ * M + i_ * g_
+        H = o * torch.tanh(self.conv_cm(torch.cat([C, M], dim=1)))
+        return STLSTMStep(H, C, M)
+
+
+class _InnerCell(nn.Module):
+    """What MIM-N and MIM-S share in the released program (rows R5, R6, R7, R8).
+
+    Gates i, g, f, o read an input and a state by convolution, and the cell's own memory elementwise, by
+    weights that have one value per cell and channel: i and f the old memory, o the new one.
+    """
+
+    def __init__(self, hidden: int, kernel_size: int, height: int, width: int, *, layer_norm: bool) -> None:
+        super().__init__()
+        conv = {"layer_norm": layer_norm}
+        self.conv_x = GateConv(hidden, hidden, 4, kernel_size, **conv)
+        self.conv_h = GateConv(hidden, hidden, 4, kernel_size, **conv)
+        self.weight_i = nn.Parameter(torch.empty(hidden, height, width))
+        self.weight_f = nn.Parameter(torch.empty(hidden, height, width))
+        self.weight_o = nn.Parameter(torch.empty(hidden, height, width))
+
+    def gate(
+        self,
+        x: Float[Tensor, "batch hidden height width"],
+        h: Float[Tensor, "batch hidden height width"],
+        memory: Float[Tensor, "batch hidden height width"],
+    ) -> tuple[Float[Tensor, "batch hidden height width"], Float[Tensor, "batch hidden height width"]]:
+        """What the cell gives out, and its new memory."""
+        x_i, x_g, x_f, x_o = self.conv_x(x)
+        h_i, h_g, h_f, h_o = self.conv_h(h)
+        i = torch.sigmoid(x_i + h_i + self.weight_i * memory)
+        f = torch.sigmoid(x_f + h_f + self.weight_f * memory + FORGET_BIAS)
+        g = torch.tanh(x_g + h_g)
+        memory = f * memory + i * g
+        o = torch.sigmoid(x_o + h_o + self.weight_o * memory)
+        return o * torch.tanh(memory), memory
+
+
+class ReleasedMIMNCell(_InnerCell):
+    """One step of the released program's MIM-N: gates read D_{t-1} by convolution, N elementwise."""
+
+    def forward(
+        self,
+        dX: Float[Tensor, "batch hidden height width"],  # dH^1 at layer 2, D_t^{l-1} above (R3, R4)
+        D: Float[Tensor, "batch hidden height width"],  # D_{t-1}^l
+        N: Float[Tensor, "batch hidden height width"],  # N_{t-1}^l
+    ) -> MIMNStep:
+        """One step."""
+        return MIMNStep(*self.gate(dX, D, N))
+
+
+class ReleasedMIMSCell(_InnerCell):
+    """One step of the released program's MIM-S: gates read C_{t-1} by convolution, S elementwise."""
+
+    def forward(
+        self,
+        D: Float[Tensor, "batch hidden height width"],  # D_t^l
+        C: Float[Tensor, "batch hidden height width"],  # C_{t-1}^l
+        S: Float[Tensor, "batch hidden height width"],  # S_{t-1}^l
+    ) -> MIMSStep:
+        """One step."""
+        return MIMSStep(*self.gate(D, C, S))
+
+
+class ReleasedMIMBlock(nn.Module):
+    """One step of the released program's MIM block (rows R1, R2, R4, R8, R10).
+
+    Args:
+        hidden: Channels of every state.
+        kernel_size: Grid cells, odd.
+        height: Rows of the (patched) grid; the elementwise weights fix it.
+        width: Columns of the (patched) grid.
+        layer_norm: Normalise after every gate convolution.
+        ablation: The inner module to take out; it passes its first input on, as in ``MIMBlock``.
+    """
+
+    def __init__(
+        self,
+        hidden: int,
+        kernel_size: int,
+        height: int,
+        width: int,
+        *,
+        layer_norm: bool = True,
+        ablation: Ablation | None = None,
+    ) -> None:
+        super().__init__()
+        conv = {"layer_norm": layer_norm}
+        inner = (hidden, kernel_size, height, width)
+        self.mim_n = None if ablation == "without_mim_n" else ReleasedMIMNCell(*inner, **conv)
+        self.mim_s = None if ablation == "without_mim_s" else ReleasedMIMSCell(*inner, **conv)
+        self.conv_x = GateConv(hidden, hidden, 4, kernel_size, **conv)
+        self.conv_h = GateConv(hidden, hidden, 3, kernel_size, **conv)
+        self.conv_m = GateConv(hidden, hidden, 4, kernel_size, **conv)
+        self.conv_cm = nn.Conv2d(2 * hidden, hidden, 1)
+
+    def forward(
+        self,
+        X: Float[Tensor, "batch hidden height width"],  # H_t^{l-1}
+        dX: Float[Tensor, "batch hidden height width"] | None,  # None at the first step (R10)
+        H: Float[Tensor, "batch hidden height width"],  # H_{t-1}^l
+        C: Float[Tensor, "batch hidden height width"],  # C_{t-1}^l
+        N: Float[Tensor, "batch hidden height width"],  # N_{t-1}^l
+        S: Float[Tensor, "batch hidden height width"],  # S_{t-1}^l
+        D: Float[Tensor, "batch hidden height width"],  # D_{t-1}^l
+        M: Float[Tensor, "batch hidden height width"],  # M_t^{l-1}
+    ) -> MIMStep:
+        """One step."""
+        x_i, x_g, x_f, x_o = self.conv_x(X)
+        h_i, h_g, h_o = self.conv_h(H)
+        m_i, m_g, m_f, m_o = self.conv_m(M)
+
+        i, i_ = torch.sigmoid(x_i + h_i), torch.sigmoid(x_i + m_i)
+        g, g_ = torch.tanh(x_g + h_g), torch.tanh(x_g + m_g)
+        f_ = torch.sigmoid(x_f + m_f + FORGET_BIAS)
+        o = torch.sigmoid(x_o + h_o + m_o)
+
+        if dX is not None:
+            D, N = (dX, N) if self.mim_n is None else self.mim_n(dX, D, N)
+        T, S = (D, S) if self.mim_s is None else self.mim_s(D, C, S)
+        C = T + i * g
+        M = f_ * M + i_ * g_
+        H = o * torch.tanh(self.conv_cm(torch.cat([C, M], dim=1)))
+        return MIMStep(H, C, N, S, D, M)
