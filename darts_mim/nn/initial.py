@@ -39,5 +39,3 @@ def _glorot_elementwise(cell: ReleasedMIMNCell | ReleasedMIMSCell) -> None:
         bound = math.sqrt(6 / (height * (width + channels)))
         for weight in weights:
             nn.init.uniform_(weight, -bound, bound)
-
-

@@ -1,0 +1,1 @@
+"""The networks as darts models. The only place that imports darts."""

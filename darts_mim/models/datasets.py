@@ -1,0 +1,126 @@
+"""Windows of gridded series as a darts training dataset."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from darts_mim.errors import GapError, TooShortError
+from darts_mim.grid.windows import SOME_NAN, WHOLE, WindowCount, row_kinds, whole_windows
+from darts_mim.models._compat import (
+    SequentialTorchTrainingDataset,
+    TimeSeries,
+    TorchTrainingDataset,
+    TorchTrainingSample,
+)
+
+
+class GridTrainingDataset(TorchTrainingDataset):
+    """Every whole window of every series, each once; the rest is left out and counted.
+
+    darts pads short series by drawing them more often and trains on NaN without a word; here a window
+    that touches a missing time, or a NaN outside the mask, is never drawn.
+
+    Args:
+        series: Targets on a regular time axis, missing times as rows of NaN.
+        past_covariates: One a series, or None.
+        future_covariates: One a series, or None.
+        input_chunk_length: Frames read.
+        output_chunk_length: Frames forecast.
+        stride: Frames between windows, counted from the end of a series as in darts.
+        max_samples_per_ts: Windows of one series at most, the latest ones.
+        sample_weight: As in darts.
+        use_static_covariates: As in darts.
+        time_reversal: Draw every window a second time with time reversed (docs/paper.md, row R15).
+
+    Raises:
+        TooShortError: If no series is as long as a window.
+        GapError: If every window touches a gap or NaN.
+    """
+
+    def __init__(
+        self,
+        series: Sequence[TimeSeries],
+        past_covariates: Sequence[TimeSeries] | None,
+        future_covariates: Sequence[TimeSeries] | None,
+        *,
+        input_chunk_length: int,
+        output_chunk_length: int,
+        stride: int = 1,
+        max_samples_per_ts: int | None = None,
+        sample_weight: Sequence[TimeSeries] | str | None = None,
+        use_static_covariates: bool = False,
+        time_reversal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.length = input_chunk_length + output_chunk_length
+        self.input_chunk_length = input_chunk_length
+        self.time_reversal = time_reversal
+        longest = max(len(one) for one in series)
+        if longest < self.length:
+            raise TooShortError(
+                f"The longest series has {longest} frames; one window needs {self.length} "
+                f"(input_chunk_length {input_chunk_length} + output_chunk_length {output_chunk_length}). "
+                f"Pass a longer series or shorten the chunks."
+            )
+        self.windows = SequentialTorchTrainingDataset(
+            series=series,
+            past_covariates=past_covariates,
+            future_covariates=future_covariates,
+            input_chunk_length=input_chunk_length,
+            output_chunk_length=output_chunk_length,
+            use_static_covariates=use_static_covariates,
+            sample_weight=sample_weight,
+        )
+        covariates = [past_covariates, future_covariates]
+        self.count = WindowCount(total=0, used=0, gap=0, nan=0)
+        indices: list[np.ndarray] = []
+        for k, target in enumerate(series):
+            kinds = _usable_rows(target, [c[k] for c in covariates if c is not None])
+            skipped = max(0, len(target) - self.length) % stride
+            starts, count = whole_windows(kinds[skipped:], self.length, stride=stride)
+            self.count += count
+            # darts counts the windows of a series from its end
+            from_end = (len(target) - self.length - skipped - starts)[::-1][:max_samples_per_ts]
+            indices.append(k * self.windows.max_samples_per_ts + from_end)
+        self.indices = np.concatenate(indices)
+        if not len(self.indices):
+            raise GapError(
+                f"No window is whole: {self.count}. Fill the gaps, e.g. .interpolate_na('time'), or shorten "
+                f"the chunks (a window has {self.length} frames)."
+            )
+
+    def __len__(self) -> int:
+        return len(self.indices) * (2 if self.time_reversal else 1)
+
+    def __getitem__(self, index: int) -> TorchTrainingSample:
+        """A window; the second half of the indices gives the windows again, backwards."""
+        reverse, position = divmod(index, len(self.indices))
+        sample = self.windows[int(self.indices[position])]
+        return self._reversed(sample) if reverse else sample
+
+    def _reversed(self, sample: TorchTrainingSample) -> TorchTrainingSample:
+        past, future = self._flip(sample.past_target, sample.future_target)
+        sample = sample.replace(past_target=past, future_target=future)
+        if sample.future_covariates is not None:
+            historic, known = self._flip(sample.historic_future_covariates, sample.future_covariates)
+            sample = sample.replace(historic_future_covariates=historic, future_covariates=known)
+        if sample.sample_weight is not None:
+            mean = sample.sample_weight.mean(axis=0, keepdims=True)
+            sample = sample.replace(sample_weight=np.broadcast_to(mean, sample.sample_weight.shape).copy())
+        return sample
+
+    def _flip(self, past: np.ndarray | None, future: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        assert past is not None and future is not None
+        backwards = np.ascontiguousarray(np.concatenate([past, future])[::-1])
+        return backwards[: self.input_chunk_length], backwards[self.input_chunk_length :]
+
+
+def _usable_rows(target: TimeSeries, covariates: Sequence[TimeSeries]) -> np.ndarray:
+    """What each frame is good for (``grid.windows.row_kinds``), its covariates' NaN counted in."""
+    kinds = row_kinds(target.all_values(copy=False)[..., 0])
+    for covariate in covariates:
+        bad = row_kinds(covariate.all_values(copy=False)[..., 0]) != WHOLE
+        bad = pd.Series(bad, index=covariate.time_index).reindex(target.time_index, fill_value=False)
+        kinds[(kinds == WHOLE) & bad.to_numpy()] = SOME_NAN
+    return kinds

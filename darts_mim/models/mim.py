@@ -1,0 +1,194 @@
+"""MIMModel: Memory In Memory as a darts model on grids."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from darts_mim.grid.windows import WindowCount
+from darts_mim.models._compat import (
+    PLForecastingModule,
+    QuantileRegression,
+    TorchTrainingSample,
+    add_safe_globals,
+)
+from darts_mim.models.grid_model import GridForecastingModel
+from darts_mim.models.module import GridModule, LossFrames, LRSchedule
+from darts_mim.nn.initial import initialise_as_released
+from darts_mim.nn.mim import Ablation
+from darts_mim.nn.recurrent import MIMNetwork, Variant
+
+
+class MIMModule(GridModule):
+    """MIM behind darts' tensors; the arguments are ``MIMModel``'s."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        hidden: int,
+        layers: int,
+        kernel_size: int,
+        layer_norm: bool,
+        ablation: Ablation | None,
+        **kwargs: Any,
+    ) -> None:
+        self.variant: Variant = variant
+        self.hidden, self.layers, self.kernel_size = hidden, layers, kernel_size
+        self.layer_norm, self.ablation = layer_norm, ablation
+        super().__init__(**kwargs)
+
+    def build_network(self) -> nn.Module:
+        """The network, on the grid and with the covariates that the base class knows."""
+        channels, *grid = self.shape
+        network = MIMNetwork(
+            channels,
+            self.hidden,
+            self.layers,
+            self.kernel_size,
+            patch_size=self.patch_size,
+            variant=self.variant,
+            grid=(grid[0], grid[1]),
+            layer_norm=self.layer_norm,
+            ablation=self.ablation,
+            covariates=self.n_covariates,
+            n_parameters=self.n_parameters,
+            feedback=self.feedback,
+        )
+        if self.variant == "released":
+            initialise_as_released(network)
+        return network
+
+
+class MIMModel(GridForecastingModel):
+    """Memory In Memory [Wang2019]: forecasts a grid frame after frame.
+
+    An ST-LSTM and MIM blocks above it read ``input_chunk_length`` frames and generate the next ones, each
+    fed back to generate the one after. Any ``n`` can be forecast: past ``output_chunk_length`` the
+    recurrent state runs on, and nothing is encoded anew.
+
+    Args:
+        input_chunk_length: Frames read; the paper: 10, or 4 on TaxiBJ.
+        output_chunk_length: Frames forecast in training; the paper: 10, or 4 on TaxiBJ.
+        output_chunk_shift: 0, as every frame is generated from the one before it.
+        variant: ``"paper"``, equations 1-4, on any grid; or ``"released"``, the authors' program, whose
+            weights belong to one grid. docs/paper.md lists how they differ.
+        hidden: Channels of every state; the paper: 64.
+        layers: The ST-LSTM and the MIM blocks, 2 to 5; the paper: 4.
+        kernel_size: Grid cells (or patches), odd; the paper: 5.
+        patch_size: Grid cells a side folded into channels; the paper: 1. A grid that it does not divide is
+            continued inside and cropped on the way out.
+        layer_norm: Normalise after every gate convolution; the paper: yes.
+        ablation: Take ``"without_mim_n"`` or ``"without_mim_s"`` out of every block (Table 3).
+        loss_frames: ``"all"`` generated frames, as the published program: the observed frames 2..T are
+            rebuilt and count too; or ``"forecast"`` alone.
+        sampling_steps: Optimiser steps over which the chance to be fed a true frame past the observed ones
+            falls from 1 to 0; the paper: 50 000. 0 feeds generated frames from the start.
+        time_reversal: Train on every window a second time, backwards; the published program: yes.
+        lr: Learning rate; the paper: 1e-3. ``optimizer_kwargs={"lr": ...}`` wins over it.
+        lr_schedule: ``"constant"``, the paper's, or ``"cosine"``, to 0 over the whole training.
+        time_dim: Which dim is time, where it cannot be told.
+        spatial_dims: Rows and columns, where they cannot be told.
+        channel_dim: Which dim is the channel, where it cannot be told.
+        **kwargs: darts' own: ``batch_size`` (the paper: 8), ``n_epochs``, ``random_state``, ``likelihood``,
+            ``loss_fn``, ``optimizer_cls``, ``add_encoders``, ``pl_trainer_kwargs``, ...
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Source:
+        [Wang2019] Wang et al., Memory In Memory, CVPR 2019; arXiv:1811.07490.
+
+    >>> import numpy as np, pandas as pd, xarray as xr
+    >>> wave = np.sin(np.arange(40)[:, None, None] + np.arange(4)[:, None] + np.arange(3))
+    >>> series = xr.DataArray(
+    ...     wave, dims=("time", "y", "x"), coords={"time": pd.date_range("2024", periods=40, freq="h")}
+    ... )
+    >>> quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    >>> model = MIMModel(4, 2, hidden=4, layers=2, kernel_size=3, n_epochs=1, pl_trainer_kwargs=quiet)
+    >>> model.fit(series).predict(n=3).sizes
+    Frozen({'time': 3, 'y': 4, 'x': 3})
+    """
+
+    def __init__(
+        self,
+        input_chunk_length: int,
+        output_chunk_length: int,
+        output_chunk_shift: int = 0,
+        *,
+        variant: Variant = "paper",
+        hidden: int = 64,
+        layers: int = 4,
+        kernel_size: int = 5,
+        patch_size: int = 1,
+        layer_norm: bool = False,
+        ablation: Ablation | None = None,
+        loss_frames: LossFrames = "all",
+        sampling_steps: int = 0,
+        time_reversal: bool = False,
+        lr: float = 1e-3,
+        lr_schedule: LRSchedule = "constant",
+        time_dim: str | None = None,
+        spatial_dims: Sequence[str] | None = None,
+        channel_dim: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        _require_choice("variant", variant, ("paper", "released"))
+        _require_choice("ablation", ablation, (None, "without_mim_n", "without_mim_s"))
+        _require_choice("loss_frames", loss_frames, ("all", "forecast"))
+        _require_choice("lr_schedule", lr_schedule, ("constant", "cosine"))
+        _require_at_least("hidden", hidden, 1)
+        _require_at_least("layers", layers, 2)
+        _require_at_least("patch_size", patch_size, 1)
+        _require_at_least("sampling_steps", sampling_steps, 0)
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size is {kernel_size}; same padding needs an odd number of cells. Use "
+                f"{max(1, kernel_size - 1)} or {max(1, kernel_size + 1)}."
+            )
+        if lr_schedule == "cosine" and kwargs.get("lr_scheduler_cls") is not None:
+            raise ValueError("lr_schedule='cosine' and lr_scheduler_cls are two schedules. Pass one of them.")
+        likelihood = kwargs.get("likelihood")
+        if isinstance(likelihood, QuantileRegression) and 0.5 not in likelihood.quantiles:
+            raise ValueError(
+                f"The quantiles are {likelihood.quantiles}; the median is fed back to the network. Add 0.5."
+            )
+        if sampling_steps and kwargs.get("use_reversible_instance_norm"):
+            raise ValueError(
+                "use_reversible_instance_norm scales the observed frames, not the true ones that "
+                "sampling_steps feeds past them. Use one of them."
+            )
+        super().__init__(
+            time_reversal=time_reversal, time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim
+        )
+        assert self.pl_module_params is not None
+        self.pl_module_params["optimizer_kwargs"] = {"lr": lr} | (kwargs.get("optimizer_kwargs") or {})
+        self.module_arguments = {
+            "variant": variant,
+            "hidden": hidden,
+            "layers": layers,
+            "kernel_size": kernel_size,
+            "patch_size": patch_size,
+            "layer_norm": layer_norm,
+            "ablation": ablation,
+            "loss_frames": loss_frames,
+            "sampling_steps": sampling_steps,
+            "lr_schedule": lr_schedule,
+        }
+
+    def _create_model(self, train_sample: TorchTrainingSample) -> PLForecastingModule:
+        return MIMModule(
+            **self.grid_arguments(train_sample), **self.module_arguments, **self.pl_module_params
+        )
+
+
+def _require_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; it is one of {', '.join(map(repr, choices))}.")
+
+
+def _require_at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name} is {value}. Use {least} or more.")
+
+
+add_safe_globals([MIMModel, MIMModule, WindowCount])

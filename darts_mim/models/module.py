@@ -1,0 +1,241 @@
+"""The Lightning module: darts' components become frames on a grid, and frames become components."""
+
+import math
+from abc import abstractmethod
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from darts_mim.models._compat import (
+    ModuleStage,
+    PLForecastingModule,
+    PLModuleInput,
+    PLModuleOutput,
+    QuantileRegression,
+    TorchInferenceBatch,
+    TorchLikelihood,
+    TorchTrainingBatch,
+    io_processor,
+)
+from darts_mim.nn.patches import to_patches
+from darts_mim.nn.scheduled_sampling import draw_teacher_mask, true_frame_probability
+
+LossFrames = Literal["all", "forecast"]
+LRSchedule = Literal["constant", "cosine"]
+
+
+class GridModule(PLForecastingModule):
+    """A network that generates a grid frame after frame, behind darts' (batch, time, component).
+
+    Args:
+        shape: (channel, height, width) of a frame.
+        observed: Components that are observed, as indices; None if all are. The others are masked: fed
+            as 0, left out of the loss, NaN in a forecast.
+        patch_size: Grid cells a side that the network folds into channels.
+        gridded_past: Channels of the past covariates that lie on the grid; the rest are one number a
+            time, the same for all cells.
+        gridded_future: The same of the future covariates.
+        loss_frames: Train on all generated frames (docs/paper.md, row R12) or on the forecast alone.
+        sampling_steps: Optimiser steps until no true frame is fed past the observed ones (row R14).
+        lr_schedule: Hold the learning rate, or let it fall to 0 along a cosine over the training.
+        **kwargs: For darts' ``PLForecastingModule``.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        observed: list[int] | None,
+        patch_size: int,
+        gridded_past: int,
+        gridded_future: int,
+        loss_frames: LossFrames,
+        sampling_steps: int,
+        lr_schedule: LRSchedule,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.shape = tuple(shape)
+        self.patch_size = patch_size
+        self.gridded_past, self.gridded_future = gridded_past, gridded_future
+        self.loss_frames, self.sampling_steps, self.lr_schedule = loss_frames, sampling_steps, lr_schedule
+        self.n_parameters = 1 if self.likelihood is None else int(self.likelihood.num_parameters)
+        components = math.prod(self.shape)
+        index = None if observed is None else torch.tensor(observed)
+        self.register_buffer("observed", index, persistent=False)
+        if index is not None:
+            seen = torch.zeros(components).index_fill(0, index, 1.0).reshape(1, 1, *self.shape)
+            self.register_buffer("seen", to_patches(seen, patch_size)[:, 0], persistent=False)
+            self.n_targets = len(index)
+        self.network = self.build_network()
+
+    @abstractmethod
+    def build_network(self) -> nn.Module:
+        """The network, from what the base class knows: ``shape``, ``covariates``, ``n_parameters``."""
+
+    @property
+    def n_covariates(self) -> int:
+        """Channels that ``covariates`` puts beside a frame, on the patched grid."""
+        shapes = self.train_sample_shape or {}
+        _, height, width = self.shape
+        folded = self.patch_size**2
+        n = 0
+        for name, gridded in (
+            ("past_covariates", self.gridded_past),
+            ("future_covariates", self.gridded_future),
+        ):
+            if (shape := shapes.get(name)) is not None:
+                n += gridded * folded + shape[1] - gridded * height * width
+        if (shape := shapes.get("static_covariates")) is not None:
+            rows, columns = shape
+            n += columns * (1 if rows == 1 else self.shape[0] * folded)
+        return n
+
+    @io_processor
+    def forward(self, x_in: PLModuleInput) -> PLModuleOutput:
+        """Generated frames, (batch, time, component, parameter); in training all that the loss reads."""
+        if x_in.stage is ModuleStage.PREDICT and self.pred_n is not None:
+            horizon = self.pred_n
+        else:
+            horizon = int(self.output_chunk_length or 1)
+        frames = self.frames(x_in.past_target)
+        truth, mask = self._teacher(x_in, horizon)
+        generated = self.network(frames, horizon, truth, mask, self.covariates(x_in, horizon))
+        if not (x_in.stage is ModuleStage.TRAIN and self.loss_frames == "all"):
+            generated = generated[:, -horizon:]
+        if self.n_parameters == 1:
+            generated = generated.unsqueeze(-1)
+        return PLModuleOutput(prediction=generated.flatten(2, 4))
+
+    def frames(self, components: Tensor) -> Tensor:
+        """(batch, time, component) as (batch, time, channel, height, width): a view."""
+        return components.unflatten(-1, self.shape)
+
+    def _teacher(self, x_in: PLModuleInput, horizon: int) -> tuple[Tensor | None, Tensor | None]:
+        if x_in.stage is not ModuleStage.TRAIN or horizon == 1:
+            return None, None
+        probability = true_frame_probability(self.global_step, self.sampling_steps)
+        if probability == 0.0 or x_in.future_target is None:
+            return None, None
+        truth = self.frames(x_in.future_target[:, -horizon:])
+        return truth, draw_teacher_mask(len(truth), horizon, probability, like=truth)
+
+    def covariates(self, x_in: PLModuleInput, horizon: int) -> Tensor | None:
+        """What is known when each frame is read, (batch, steps, covariate, rows, columns), patched.
+
+        Beside frame t stand the past covariates of t, their last value held past the observed frames;
+        the future covariates of the frame to generate, t + 1; the static covariates.
+        """
+        steps = x_in.past_target.shape[1] - 1 + horizon
+        parts: list[Tensor] = []
+        if x_in.past_covariates is not None:
+            held = x_in.past_covariates[:, -1:].expand(-1, horizon - 1, -1)
+            parts.append(self._on_patches(torch.cat([x_in.past_covariates, held], dim=1), self.gridded_past))
+        if x_in.future_covariates is not None:
+            known = x_in.concatenate_future_along_time()[:, 1 : steps + 1]
+            parts.append(self._on_patches(known, self.gridded_future))
+        if x_in.static_covariates is not None:
+            static = x_in.static_covariates.transpose(1, 2)  # (batch, covariate, 1 or component)
+            gridded = static.shape[1] * self.shape[0] if static.shape[2] > 1 else 0
+            parts.append(self._on_patches(static.flatten(1)[:, None], gridded).expand(-1, steps, -1, -1, -1))
+        return torch.cat(parts, dim=2) if parts else None
+
+    def _on_patches(self, values: Tensor, gridded: int) -> Tensor:
+        """(batch, time, value) on the patched grid: ``gridded`` channels first, then one number a time."""
+        _, height, width = self.shape
+        on_grid, elsewhere = values.split(
+            [gridded * height * width, values.shape[-1] - gridded * height * width], dim=-1
+        )
+        patched = to_patches(on_grid.unflatten(-1, (gridded, height, width)), self.patch_size)
+        rows, columns = (-(-side // self.patch_size) for side in (height, width))
+        spread = elsewhere[..., None, None].expand(-1, -1, -1, rows, columns)
+        return torch.cat([patched, spread], dim=2)
+
+    def feedback(self, output: Tensor) -> Tensor:
+        """The frame that is fed back: the distribution's centre, 0 where nothing is observed.
+
+        Args:
+            output: (batch, channel, rows, columns, parameter), patched.
+        """
+        if self.likelihood is None:
+            frame = output[..., 0]
+        else:
+            flat = output.flatten(1, 3).unsqueeze(
+                1
+            )  # darts' likelihoods read (batch, time, component, parameter)
+            frame = centre(self.likelihood, flat).reshape(output.shape[:-1])
+        return frame if self.observed is None else frame * self.seen
+
+    def training_step(self, train_batch: TorchTrainingBatch, batch_idx: int) -> Tensor:
+        """As in darts; the reconstructions of the observed frames are targets too (row R12)."""
+        if self.loss_frames == "all":
+            rebuilt = train_batch.past_target[:, 1:]
+            weight = train_batch.sample_weight
+            if weight is not None:
+                mean = weight.mean(dim=1, keepdim=True).expand(-1, rebuilt.shape[1], -1)
+                weight = torch.cat([mean, weight], dim=1)
+            target = torch.cat([rebuilt, train_batch.future_target], dim=1)
+            train_batch = train_batch.replace(future_target=target, sample_weight=weight)
+        return super().training_step(train_batch, batch_idx)
+
+    def _compute_loss(
+        self, output: PLModuleOutput, target: Tensor, criterion: Any, sample_weight: Tensor | None
+    ) -> Tensor:
+        output, target = self._observed_of(output, target)
+        if self.observed is not None and sample_weight is not None and sample_weight.shape[-1] > 1:
+            sample_weight = sample_weight[..., self.observed]
+        return super()._compute_loss(output, target, criterion, sample_weight)
+
+    def _update_metrics(self, output: PLModuleOutput, target: Tensor, metrics: Any) -> None:
+        super()._update_metrics(*self._observed_of(output, target), metrics)
+
+    def _observed_of(self, output: PLModuleOutput, target: Tensor) -> tuple[PLModuleOutput, Tensor]:
+        if self.observed is None:
+            return output, target
+        return output.replace(prediction=output.prediction[:, :, self.observed]), target[..., self.observed]
+
+    def _get_batch_prediction(self, n: int, input_batch: TorchInferenceBatch, roll_size: int) -> Tensor:
+        """Roll the network's state on for ``n`` frames, in one pass.
+
+        darts would encode its own forecast anew after every chunk; the state is already there, so
+        ``output_chunk_length`` and ``roll_size`` do not limit the roll-out.
+        """
+        x_in = PLModuleInput(
+            past_target=input_batch.past_target,
+            past_covariates=input_batch.past_covariates,
+            historic_future_covariates=input_batch.historic_future_covariates,
+            future_covariates=input_batch.future_covariates,
+            static_covariates=input_batch.static_covariates,
+            stage=ModuleStage.PREDICT,
+        )
+        prediction = self._produce_predict_output(x_in).prediction
+        if self.observed is not None:
+            masked = torch.ones(math.prod(self.shape), dtype=torch.bool, device=prediction.device)
+            masked[self.observed] = False
+            per_cell = prediction.shape[-1] // len(masked)
+            prediction[..., masked.repeat_interleave(per_cell)] = torch.nan
+        return prediction
+
+    def configure_optimizers(self) -> Any:
+        """As in darts, and ``lr_schedule="cosine"``, whose length only the trainer knows."""
+        configured = super().configure_optimizers()
+        if self.lr_schedule == "constant":
+            return configured
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(configured, T_max=steps)
+        return [configured], [{"scheduler": schedule, "interval": "step"}]
+
+
+def centre(likelihood: TorchLikelihood, output: Tensor) -> Tensor:
+    """One value for a distribution: its mean, its mode where it has none, the median of quantiles.
+
+    Args:
+        likelihood: Which distribution.
+        output: What the network gives out, parameters last.
+    """
+    if isinstance(likelihood, QuantileRegression):
+        return output[..., likelihood.quantiles.index(0.5)]
+    distribution = likelihood._distr_from_params(likelihood._params_from_output(output))
+    if isinstance(distribution, torch.distributions.Cauchy):  # has no mean
+        return distribution.mode
+    return distribution.mean
