@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 ARRAY = "__array__"
+STRINGS = np.dtypes.StringDType().str  # not a name that np.dtype takes back
 
 
 def encode_array(array: np.ndarray) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def decode_array(encoded: Mapping[str, Any]) -> np.ndarray:
     >>> decode_array(encode_array(np.float32([1.5, np.nan])))
     array([1.5, nan], dtype=float32)
     """
-    dtype = np.dtype(encoded[ARRAY])
+    name = encoded[ARRAY]
+    dtype = np.dtypes.StringDType() if name == STRINGS else np.dtype(name)
     if "base64" in encoded:
         flat = np.frombuffer(base64.b64decode(encoded["base64"]), dtype=dtype).copy()
     else:

@@ -15,6 +15,7 @@ from darts_mim.grid import encoding
         np.array(["2024-01-01T00:00:00.123456789", "NaT"], dtype="M8[ns]"),
         np.array([1, 2], dtype="m8[h]"),
         np.array(["inflow", "é"]),
+        np.array(["inflow", "é"], dtype=np.dtypes.StringDType()),  # as zarr gives strings back
         np.array(["a", None, 3], dtype=object),
         np.array([True, False]),
         np.float64(2.5),
