@@ -1,0 +1,132 @@
+"""GridPipeline: transformers and a forecaster as one, in the units that go in."""
+
+from typing import Any, Self
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+
+class GridPipeline(Pipeline):
+    """A scikit-learn Pipeline of grid transformers that ends in a forecaster.
+
+    ``fit`` learns every transformer on the training series and the forecaster on what they make of it;
+    ``predict`` and ``historical_forecasts`` undo the transforms on what the forecaster gives, so that
+    forecasts come in the units, dims and coordinates that went in. ``get_params``, ``set_params`` with
+    ``step__parameter``, ``clone`` and indexing by step name are scikit-learn's.
+
+    Args:
+        steps: (name, transformer) pairs and, last, (name, forecaster). A transformer has ``fit``,
+            ``transform`` and ``inverse_transform(series, history=None)``; a forecaster ``fit(series)``,
+            ``predict(n, series)`` and, for backtests, ``historical_forecasts``.
+        memory: As in scikit-learn; unused.
+        verbose: As in scikit-learn.
+
+    >>> import numpy as np, pandas as pd, xarray as xr
+    >>> from darts_mim.baselines import Persistence
+    >>> from darts_mim.grid.scaling import GridScaler
+    >>> series = xr.DataArray(
+    ...     np.arange(24.0).reshape(6, 2, 2),
+    ...     dims=("time", "y", "x"),
+    ...     coords={"time": pd.date_range("2024", periods=6, freq="h")},
+    ... )
+    >>> pipeline = GridPipeline([("scale", GridScaler()), ("last", Persistence())])
+    >>> pipeline.fit(series).predict(n=2).values[-1]
+    array([[20., 21.], [22., 23.]])
+    >>> pipeline["scale"].method
+    'minmax'
+    """
+
+    series_: Any  # the training series, from whose end predict() starts by default
+
+    @property
+    def transformers(self) -> list[Any]:
+        """The transformers, first to last."""
+        return [step for _, step in self.steps[:-1] if step not in (None, "passthrough")]
+
+    @property
+    def forecaster(self) -> Any:
+        """The last step."""
+        return self.steps[-1][1]
+
+    def fit(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, series: Any, y: None = None, *, val_series: Any = None, **params: Any
+    ) -> Self:
+        """Fit every step on the training series.
+
+        Args:
+            series: A DataArray, a Dataset, a darts TimeSeries or a list of any.
+            y: Ignored, as scikit-learn has it.
+            val_series: Validation series for the forecaster; transformed, never fitted on.
+            **params: For the forecaster's ``fit``, as they are: covariates are not transformed.
+        """
+        transformed = series
+        for transformer in self.transformers:
+            transformed = transformer.fit_transform(transformed)
+            if val_series is not None:
+                val_series = transformer.transform(val_series)
+        if val_series is not None:
+            params["val_series"] = val_series
+        self.forecaster.fit(transformed, **params)
+        self.series_ = series
+        return self
+
+    def predict(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, n: int, series: Any = None, **params: Any
+    ) -> Any:
+        """The ``n`` frames after ``series``, in its units.
+
+        Args:
+            n: Frames, at least 1.
+            series: What to forecast from; by default the training series.
+            **params: For the forecaster's ``predict``.
+
+        Raises:
+            NotFittedError: Before ``fit``.
+            ValueError: If likelihood parameters are asked for: they are not in the series' units.
+        """
+        if params.get("predict_likelihood_parameters"):
+            raise ValueError(
+                "Likelihood parameters cannot be brought back to the units that went in. Ask for "
+                "num_samples, or ask the forecaster itself, on a transformed series."
+            )
+        check_is_fitted(self)
+        series = self.series_ if series is None else series
+        transformed, histories = self._transform(series)
+        return self._restore(self.forecaster.predict(n, transformed, **params), histories)
+
+    def historical_forecasts(self, series: Any, *, forecast_horizon: int, **params: Any) -> Any:
+        """Forecasts from one time after another, by the fitted steps, in the units of ``series``.
+
+        Args:
+            series: What to forecast from and over.
+            forecast_horizon: Frames of each forecast.
+            **params: ``start``, ``stride`` and what else the forecaster's ``historical_forecasts`` takes.
+
+        Returns:
+            Dims (init_time, lead_time, and the series' own without time), coordinate ``valid_time``.
+
+        Raises:
+            NotFittedError: Before ``fit``.
+        """
+        check_is_fitted(self)
+        transformed, histories = self._transform(series)
+        forecasts = self.forecaster.historical_forecasts(
+            transformed, forecast_horizon=forecast_horizon, **params
+        )
+        return self._restore(forecasts, histories)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "series_")
+
+    def _transform(self, series: Any) -> tuple[Any, list[Any]]:
+        """The series as the forecaster sees it, and as each transformer saw it."""
+        histories: list[Any] = []
+        for transformer in self.transformers:
+            histories.append(series)
+            series = transformer.transform(series)
+        return series, histories
+
+    def _restore(self, forecast: Any, histories: list[Any]) -> Any:
+        for transformer, history in zip(reversed(self.transformers), reversed(histories), strict=True):
+            forecast = transformer.inverse_transform(forecast, history=history)
+        return forecast
