@@ -80,6 +80,12 @@ def find_dims(
     dims = tuple(str(dim) for dim in series.dims)
     spatial = None if spatial_dims is None else _pair(spatial_dims)
     _require_present(series, [time_dim, *(spatial or ()), channel_dim])
+    forecast = [dim for dim in dims if dim in FORECAST_DIMS and dim != channel_dim]
+    if forecast:
+        raise GridDimsError(
+            f"{_listed(series)}; {forecast[0]!r} belongs to forecasts, and a series is wanted. Take "
+            f"one, e.g. .isel({forecast[0]}=0)."
+        )
     coords = xr.Dataset(coords=series.coords).cf.guess_coord_axis()
     time = time_dim or _find_time(series, coords, taken=(*(spatial or ()), channel_dim))
     rest = [dim for dim in dims if dim not in (time, channel_dim)]
@@ -121,7 +127,7 @@ def _require_present(series: xr.DataArray, roles: Sequence[str | None]) -> None:
 
 
 def _find_time(series: xr.DataArray, coords: xr.Dataset, taken: Sequence[str | None]) -> str:
-    dims = [str(dim) for dim in series.dims if dim not in (*taken, *FORECAST_DIMS)]
+    dims = [str(dim) for dim in series.dims if dim not in taken]
     by_dtype = [dim for dim in dims if dim in coords and np.issubdtype(coords[dim].dtype, "M8")]
     by_attribute = [dim for dim in dims if dim in coords.cf.axes.get("T", [])]
     by_name = [dim for dim in dims if dim.lower() in TIMES]

@@ -173,7 +173,7 @@ class Grid:
                 dtype=np.dtype(series.dtype),
             )
         grid = cls.from_metadata(encoded)
-        grid._require_width(len(components), "The TimeSeries")
+        grid.require_width(len(components), "The TimeSeries")
         return grid
 
     @property
@@ -225,7 +225,7 @@ class Grid:
             array = _stack(series, channel_dim)
         elif self.channel_dim is None:
             array = array.expand_dims(channel_dim)
-        front = [dim for dim in FORECAST_DIMS if dim in came]
+        front = [dim for dim in FORECAST_DIMS if dim in came - wanted]
         time = [self.time_dim] if self.time_dim in came else []
         return array.transpose(*front, *time, *self.canonical_dims)
 
@@ -308,7 +308,7 @@ class Grid:
     ) -> Gridded:
         """Lay (*front, component[, sample]) out on the grid."""
         samples = values.shape[len(front) + 1 :]
-        self._require_width(values.shape[len(front)], "The array of values")
+        self.require_width(values.shape[len(front)], "The array of values")
         if samples:
             values = np.moveaxis(values, -1, 0)
             front = ("realization", *front)
@@ -380,7 +380,8 @@ class Grid:
     def _mismatch(self, what: str, difference: str, remedy: str) -> None:
         raise GridMismatchError(f"{what} is on another grid: it has {difference}. {remedy}")
 
-    def _require_width(self, n_components: int, what: str) -> None:
+    def require_width(self, n_components: int, what: str) -> None:
+        """Check a number of components; ``what`` says whose it is, e.g. "The TimeSeries"."""
         if n_components != self.n_components:
             raise GridMismatchError(
                 f"{what} has {n_components} components, where {self!r} takes {self.n_components}. Pass "

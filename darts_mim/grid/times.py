@@ -112,8 +112,7 @@ def _as_offset(step: np.timedelta64) -> BaseOffset:
 
 def _month_step(times: pd.DatetimeIndex) -> BaseOffset | None:
     """Months or years, where all times are on one day of the month; else None."""
-    month = np.asarray(times.year) * 12 + np.asarray(times.month)
-    time_of_day = times - times.normalize()
+    month, time_of_day = _month_number(times), _time_of_day(times)
     same_hour = bool(np.all(time_of_day == time_of_day[0]))
     same_day = bool(np.all(times.day == times.day[0]))
     at_end = bool(np.all(times.is_month_end))
@@ -164,6 +163,47 @@ def following(time: pd.Timestamp, step: BaseOffset, n: int) -> pd.DatetimeIndex:
     ['02-29', '03-31']
     """
     return pd.date_range(time, periods=n + 1, freq=step).as_unit(time.unit)[1:]
+
+
+def steps_between(
+    origin: pd.Timestamp | np.datetime64, times: pd.DatetimeIndex, step: BaseOffset
+) -> np.ndarray:
+    """How many steps after the origin each time is; negative if before.
+
+    Raises:
+        TimeAxisError: If a time is not a whole number of steps away.
+
+    >>> days = pd.to_datetime(["2024-03-31", "2023-12-31"])
+    >>> steps_between(pd.Timestamp("2024-01-31"), days, pd.offsets.MonthEnd())
+    array([ 2, -1])
+    """
+    first = pd.DatetimeIndex([origin])
+    fixed = fixed_step(step)
+    if fixed is not None:
+        apart = (times - first[0]).values.astype(NS)
+        steps, off = apart // fixed, (apart % fixed).astype(bool)
+    else:
+        steps, rest = divmod(_month_number(times) - _month_number(first), _months_of(step))
+        same_day = np.asarray(times.is_month_end if _at_end(step) else times.day == first.day[0])
+        off = (rest != 0) | ~same_day | (_time_of_day(times) != _time_of_day(first))
+    if np.any(off):
+        raise TimeAxisError(
+            f"{times[np.flatnonzero(off)[0]]} is no whole number of steps of {step.freqstr} from "
+            f"{first[0]}. Bring the series to the same time axis, e.g. .resample or .shift its times."
+        )
+    return np.asarray(steps).astype(int)
+
+
+def _at_end(step: BaseOffset) -> bool:
+    return isinstance(step, pd.offsets.MonthEnd | pd.offsets.YearEnd)
+
+
+def _month_number(times: pd.DatetimeIndex) -> np.ndarray:
+    return np.asarray(times.year) * 12 + np.asarray(times.month)
+
+
+def _time_of_day(times: pd.DatetimeIndex) -> np.ndarray:
+    return (times - times.normalize()).values.astype(NS)
 
 
 def lead_times(step: BaseOffset, n: int) -> np.ndarray:
@@ -264,8 +304,7 @@ def position_in_period(
         per_day = _whole(DAY, fixed, period, step)
         day_of_year = np.asarray(times.day_of_year)
         day = day_of_year - 1 - (np.asarray(times.is_leap_year) & (day_of_year >= 60))
-        time_of_day = (times - times.normalize()).values.astype(NS)
-        return day * per_day + (time_of_day // fixed).astype(int), 365 * per_day
+        return day * per_day + (_time_of_day(times) // fixed).astype(int), 365 * per_day
     n_positions = period_steps(period, step)
     if length is None or fixed is None:
         return (np.asarray(times.month) - 1) * n_positions // 12, n_positions

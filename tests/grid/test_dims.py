@@ -106,3 +106,13 @@ def test_four_known_spatial_names_are_ambiguous():
     series = xr.DataArray(np.zeros((1, 2, 3, 4, 5)), dims=("time", "y", "x", "lat", "lon"))
     with pytest.raises(GridDimsError, match="which two are rows and columns cannot be told"):
         find_dims(series)
+
+
+def test_a_forecast_is_no_series():
+    forecasts = array("init_time", "lead_time", "lat", "lon")
+    with pytest.raises(GridDimsError, match=r"'init_time' belongs to forecasts.*\.isel\(init_time=0\)"):
+        find_dims(forecasts)
+    ensemble = array("time", "realization", "lat", "lon")
+    with pytest.raises(GridDimsError, match="'realization' belongs to forecasts"):
+        find_dims(ensemble)
+    assert find_dims(ensemble, channel_dim="realization").channel == "realization"

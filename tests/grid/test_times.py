@@ -12,6 +12,7 @@ from darts_mim.grid.times import (
     position_in_period,
     regular_axis,
     step_of,
+    steps_between,
     times_of,
 )
 
@@ -163,3 +164,21 @@ def test_periods_that_do_not_fit_are_errors(period, step, message):
 def test_hours_do_not_count_the_year():
     with pytest.raises(TimeAxisError, match="not the same number of steps of h"):
         period_steps("1YE", pd.offsets.Hour())
+
+
+@pytest.mark.parametrize("freq", FREQS)
+def test_steps_between_counts_along_the_axis(freq):
+    times = pd.date_range("2019-01-31 06:00", periods=40, freq=freq)
+    expected = np.arange(40) - 7
+    np.testing.assert_array_equal(steps_between(times[7], times, step_of(times)), expected)
+    np.testing.assert_array_equal(steps_between(times.values[7], times[::-1], times.freq), expected[::-1])
+
+
+@pytest.mark.parametrize(
+    ("freq", "time"),
+    [("6h", "2019-01-01 01:00"), ("MS", "2019-03-02"), ("3MS", "2019-02-01"), ("ME", "2019-03-30")],
+)
+def test_times_off_the_step_are_named(freq, time):
+    times = pd.date_range("2019-01-01", periods=4, freq=freq)
+    with pytest.raises(TimeAxisError, match=rf"{time}.* is no whole number of steps of {freq} from 2019"):
+        steps_between(times[0], pd.DatetimeIndex([times[1], pd.Timestamp(time)]), step_of(times))
