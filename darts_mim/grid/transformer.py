@@ -1,0 +1,189 @@
+"""What the transformers share: they take any sort of gridded series and answer in kind."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from darts_mim.grid.grid import METADATA_KEY, Grid, as_float
+
+BLOCK = 2**24  # values read together while fitting
+
+
+class GridTransformer(TransformerMixin, BaseEstimator):
+    """Learns from gridded series, changes them, and undoes that on forecasts.
+
+    A series is a DataArray, a Dataset, a darts TimeSeries, or a list of these. Subclasses work on
+    arrays with dims (time, channel, row, column), realization, init_time and lead_time in front.
+
+    Args:
+        time_dim: Name of the time dim, if it cannot be told.
+        spatial_dims: Names of rows and columns, if they cannot be told.
+        channel_dim: Name of the channel dim, if it cannot be told.
+
+    Attributes:
+        grid_: The grid learnt in ``fit``; a series on another one is an error.
+    """
+
+    grid_: Grid
+
+    def __init__(
+        self,
+        *,
+        time_dim: str | None = None,
+        spatial_dims: tuple[str, str] | None = None,
+        channel_dim: str | None = None,
+    ) -> None:
+        self.time_dim = time_dim
+        self.spatial_dims = spatial_dims
+        self.channel_dim = channel_dim
+
+    @abstractmethod
+    def _learn(self, arrays: list[xr.DataArray]) -> None:
+        """Set the fitted attributes from all arrays together."""
+
+    @abstractmethod
+    def _forward(self, array: xr.DataArray) -> xr.DataArray:
+        """The array, changed; lazy if it was."""
+
+    @abstractmethod
+    def _backward(self, array: xr.DataArray, history: Any) -> xr.DataArray:
+        """The array, changed back; ``history`` is as the user passed it."""
+
+    def fit(self, series: Any, y: None = None) -> Self:
+        """Learn the grid and the statistics; of a list, from all of it together.
+
+        Args:
+            series: Training series; values that are NaN are left out.
+            y: Ignored, as scikit-learn has it.
+
+        Raises:
+            GridDimsError: If the dims cannot be told apart.
+            GridMismatchError: If the series of a list are on different grids.
+        """
+        many: list[Any] = list(series) if _is_list(series) else [series]
+        if not many:
+            raise ValueError("An empty list came, where at least one series is wanted. Pass one.")
+        self.grid_ = self._grid_of(many[0])
+        self._learn([self._open(one) for one in many])
+        return self
+
+    def fit_transform(self, X: Any, y: None = None, **fit_params: Any) -> Any:
+        """``fit``, then ``transform``."""
+        return self.fit(X, y, **fit_params).transform(X)
+
+    def transform(self, series: Any) -> Any:
+        """The series, changed, in kind; a lazy one stays lazy.
+
+        Raises:
+            NotFittedError: Before ``fit``.
+            GridMismatchError: If the series is on another grid than in ``fit``.
+        """
+        check_is_fitted(self, "grid_")
+        return self._each(lambda one, _: self._forward(one), series)
+
+    def inverse_transform(self, series: Any, history: Any = None) -> Any:
+        """Undo ``transform``, also on forecasts.
+
+        Args:
+            series: A series, or forecasts with dims (init_time, lead_time) and the coordinate
+                valid_time; either may have the dim realization.
+            history: The untransformed series before the forecast, where the transform needs it;
+                one for all or one for each of a list.
+
+        Raises:
+            NotFittedError: Before ``fit``.
+            GridMismatchError: If the series is on another grid than in ``fit``.
+        """
+        check_is_fitted(self, "grid_")
+        return self._each(self._backward, series, history)
+
+    def _each(
+        self,
+        change: Callable[[xr.DataArray, Any], xr.DataArray],
+        series: Any,
+        history: Any = None,
+    ) -> Any:
+        if _is_list(series):
+            before = history if _is_list(history) else [history] * len(series)
+            pairs = zip(series, before, strict=True)
+            return [self._each(change, one, past) for one, past in pairs]
+        return self._close(change(self._open(series), history), series)
+
+    def _grid_of(self, series: Any) -> Grid:
+        if _is_timeseries(series):
+            return Grid.of_timeseries(series)
+        return Grid.of(
+            series,
+            time_dim=self.time_dim,
+            spatial_dims=self.spatial_dims,
+            channel_dim=self.channel_dim,
+            with_mask=False,
+        )
+
+    def _open(self, series: Any) -> xr.DataArray:
+        """The series as a canonical array of floats on the learnt grid."""
+        if not _is_timeseries(series):
+            return as_float(self.grid_.canonical(series))
+        if METADATA_KEY in (series.metadata or {}):
+            self.grid_.require_same(Grid.of_timeseries(series), "The TimeSeries")
+        else:
+            self.grid_.require_width(series.n_components, "The TimeSeries")
+        values = series.all_values(copy=False)  # (time, component, sample)
+        values = values.reshape(len(values), *self.grid_.shape, values.shape[-1])
+        time_dim = self.grid_.time_dim
+        array = xr.DataArray(
+            values,
+            dims=(time_dim, *self.grid_.canonical_dims, "realization"),
+            coords={time_dim: series.time_index},
+        )
+        return as_float(array).transpose("realization", ...)
+
+    def _close(self, array: xr.DataArray, like: Any) -> Any:
+        """The array in the kind of ``like``, whose last frames it holds."""
+        if not _is_timeseries(like):
+            return self.grid_.restore(array, like)
+        values = array.transpose(..., "realization").values
+        values = values.reshape(len(values), self.grid_.n_components, -1)
+        return like[len(like) - len(values) :].with_values(values)
+
+    def _blocks(self, arrays: Iterable[xr.DataArray]) -> Iterator[xr.DataArray]:
+        """All frames once, in order, a bounded number of values at a time, read into memory."""
+        time_dim = self.grid_.time_dim
+        for array in arrays:
+            for frames in _block_slices(array, time_dim):
+                block = array.isel({time_dim: frames}).compute()
+                if np.isinf(block.values).any():
+                    raise ValueError(
+                        f"The series holds infinite values between {block[time_dim].values[0]} and "
+                        f"{block[time_dim].values[-1]}. Make them NaN, e.g. "
+                        f".where(np.isfinite(series))."
+                    )
+                yield block
+
+
+def _is_list(series: Any) -> bool:
+    return isinstance(series, list | tuple)
+
+
+def _is_timeseries(series: Any) -> bool:
+    """Whether it is a darts TimeSeries; this layer does not import darts."""
+    return hasattr(series, "with_values") and hasattr(series, "metadata")
+
+
+def _block_slices(array: xr.DataArray, time_dim: str) -> Iterator[slice]:
+    """Slices of whole chunks, so that no chunk is read twice, and of about BLOCK values."""
+    n = array.sizes[time_dim]
+    wanted = max(1, BLOCK * n // max(1, array.size))
+    chunks: Sequence[int] = array.variable.chunksizes.get(time_dim, (1,) * n)
+    start = stop = 0
+    for chunk in chunks:
+        if stop > start and stop + chunk - start > wanted:
+            yield slice(start, stop)
+            start = stop
+        stop += chunk
+    yield slice(start, stop)
