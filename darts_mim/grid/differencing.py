@@ -19,7 +19,8 @@ class GridDifferencer(GridTransformer):
 
     ``transform`` leaves out the first ``n_lost_`` steps, which have no difference. A difference
     that reaches across a missing time is NaN. ``inverse_transform`` needs ``history``: the series
-    before the forecast, at least its last ``n_lost_`` frames; it computes a lazy series.
+    before the forecast, at least its last ``n_lost_`` frames. It reads a lazy series, and what
+    stands on a NaN or on a time that the forecast leaves out is NaN.
 
     Args:
         order: How often the frame before is subtracted.
@@ -82,7 +83,7 @@ class GridDifferencer(GridTransformer):
     def _forward(self, array: xr.DataArray) -> xr.DataArray:
         time_dim = self.grid_.time_dim
         times = times_of(array, time_dim)
-        steps = steps_between(times.values[0], times, self.step_)
+        steps = steps_between(times.values[0], times, self.step_) if len(times) else np.arange(0)
         kept = np.flatnonzero(steps >= self.n_lost_)
         if not kept.size:
             raise TooShortError(

@@ -8,24 +8,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from darts_mim.errors import GapError, GridDimsError, GridMismatchError, TooShortError
+from darts_mim.errors import GapError, GridMismatchError, TooShortError
 from darts_mim.grid import encoding
 from darts_mim.grid.dims import FORECAST_DIMS, find_dims
 from darts_mim.grid.times import times_of
+from darts_mim.grid.variables import Gridded, Variable, as_float, float_type, one_array, stack, variables_of
 
 METADATA_KEY = "darts_mim_grid"
-
-Gridded = xr.DataArray | xr.Dataset
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variable:
-    """One variable of a Dataset, so that a forecast is that Dataset again."""
-
-    name: str
-    dims: tuple[str, ...]
-    dtype: np.dtype
-    attrs: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,7 +81,7 @@ class Grid:
             TooShortError: If there are no frames.
             GapError: If all values are NaN.
         """
-        array = _one_array(series)
+        array = one_array(series)
         roles = find_dims(array, time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim)
         if not array.sizes[roles.time]:
             raise TooShortError(f"The series has no frames along {roles.time!r}. Pass at least one.")
@@ -104,8 +93,8 @@ class Grid:
     def _of_roles(
         cls, series: Gridded, time_dim: str, spatial_dims: tuple[str, str], channel_dim: str | None
     ) -> "Grid":
-        array = _one_array(series)
-        variables = _variables(series, channel_dim) if isinstance(series, xr.Dataset) else None
+        array = one_array(series)
+        variables = variables_of(series, channel_dim) if isinstance(series, xr.Dataset) else None
         of_time = {time_dim, *FORECAST_DIMS}
         coords = xr.Dataset(coords=series.coords).drop_vars(
             [
@@ -210,7 +199,7 @@ class Grid:
         Raises:
             GridMismatchError: If the series is on another grid.
         """
-        array = _one_array(series)
+        array = one_array(series)
         wanted = {*self.spatial_dims, *([self.channel_dim] if self.channel_dim else [])}
         came = {str(dim) for dim in array.dims}
         if not wanted <= came or not came <= wanted | {self.time_dim, *FORECAST_DIMS}:
@@ -222,7 +211,7 @@ class Grid:
         self.require_same(other, "The series")
         channel_dim = self.canonical_dims[0]
         if isinstance(series, xr.Dataset) and self.channel_dim is None:
-            array = _stack(series, channel_dim)
+            array = stack(series, channel_dim)
         elif self.channel_dim is None:
             array = array.expand_dims(channel_dim)
         front = [dim for dim in FORECAST_DIMS if dim in came - wanted]
@@ -356,26 +345,20 @@ class Grid:
         if wanted != came:
             remedy = f"Rename or transpose it, e.g. .transpose(..., {wanted[1]!r}, {wanted[2]!r})."
             self._mismatch(what, f"channel, rows and columns {came}, not {wanted}", remedy)
-        sizes = dict(zip(came, other.shape, strict=True))
-        for dim, size in zip(wanted, self.shape, strict=True):
-            if sizes[dim] != size:
+        for dim, size, other_size in zip(wanted, self.shape, other.shape, strict=True):
+            if size != other_size:
                 remedy = f"Select the same ones, e.g. .sel({dim}=...), or fit again on this grid."
-                self._mismatch(what, f"{sizes[dim]} cells along {dim!r}, not {size}", remedy)
+                self._mismatch(what, f"{other_size} cells along {dim!r}, not {size}", remedy)
         if (self.variables or self.channel_dim) and self.channels != other.channels:
             self._mismatch(
                 what, f"the channels {other.channels}, not {self.channels}", "Select and order them."
             )
         for name, coord in self.coords.coords.items():
-            if coord.ndim == 0 or name not in other.coords.coords:
-                continue
-            at = _first_difference(coord, other.coords[name].transpose(*coord.dims))
-            if at is not None:
-                self._mismatch(
-                    what,
-                    f"{name!r} = {other.coords[name].transpose(*coord.dims).values[at]} at position "
-                    f"{at}, not {coord.values[at]}",
-                    f"Bring it to the same cells, e.g. .sortby({str(name)!r}) or .interp(...).",
-                )
+            if coord.ndim and name in other.coords.coords:
+                difference = _first_difference(coord, other.coords[name])
+                if difference is not None:
+                    remedy = f"Bring it to the same cells, e.g. .sortby({name!r}) or .interp(...)."
+                    self._mismatch(what, f"{name!r} {difference}", remedy)
 
     def _mismatch(self, what: str, difference: str, remedy: str) -> None:
         raise GridMismatchError(f"{what} is on another grid: it has {difference}. {remedy}")
@@ -397,15 +380,6 @@ class Grid:
         >>> Grid.from_metadata(Grid.of(series).to_metadata())
         Grid: 1 channel x 2 y x 3 x
         """
-        variables = self.variables and [
-            {
-                "name": variable.name,
-                "dims": list(variable.dims),
-                "dtype": variable.dtype.str,
-                "attrs": encoding.encode_value(variable.attrs),
-            }
-            for variable in self.variables
-        ]
         return {
             "dims": list(self.dims),
             "time_dim": self.time_dim,
@@ -414,7 +388,7 @@ class Grid:
             "height": self.height,
             "width": self.width,
             "channels": encoding.encode_value(self.channels),
-            "variables": variables,
+            "variables": self.variables and [each.to_metadata() for each in self.variables],
             "coords": encoding.encode_coords(self.coords),
             "name": self.name,
             "attrs": encoding.encode_value(self.attrs),
@@ -426,15 +400,7 @@ class Grid:
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> "Grid":
         """The grid that ``to_metadata`` wrote."""
-        variables = metadata["variables"] and tuple(
-            Variable(
-                name=variable["name"],
-                dims=tuple(variable["dims"]),
-                dtype=np.dtype(variable["dtype"]),
-                attrs=encoding.decode_value(variable["attrs"]),
-            )
-            for variable in metadata["variables"]
-        )
+        variables = metadata["variables"]
         return cls(
             dims=tuple(metadata["dims"]),
             time_dim=metadata["time_dim"],
@@ -443,7 +409,7 @@ class Grid:
             height=metadata["height"],
             width=metadata["width"],
             channels=tuple(encoding.decode_value(metadata["channels"])),
-            variables=variables,
+            variables=variables and tuple(Variable.from_metadata(each) for each in variables),
             coords=encoding.decode_coords(metadata["coords"]),
             name=metadata["name"],
             attrs=encoding.decode_value(metadata["attrs"]),
@@ -453,76 +419,19 @@ class Grid:
         )
 
 
-def float_type(dtype: np.dtype) -> np.dtype:
-    """The float type that values of this type are worked on in: float64 stays, all else float32.
-
-    >>> float_type(np.dtype("uint8")), float_type(np.dtype("float64"))
-    (dtype('float32'), dtype('float64'))
-    """
-    if dtype.kind not in "biuf":
-        raise TypeError(f"Values of type {dtype} came, where numbers are wanted. Convert them first.")
-    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
-
-
-def as_float(array: xr.DataArray) -> xr.DataArray:
-    """The array in its float type, the same one where it has that already."""
-    return array.astype(float_type(array.dtype), copy=False)
-
-
-def _first_difference(wanted: xr.DataArray, came: xr.DataArray) -> tuple[int, ...] | None:
-    differs = came.values != wanted.values
-    if wanted.dtype.kind == "f":
-        differs &= ~(np.isnan(came.values) & np.isnan(wanted.values))
-    return tuple(np.argwhere(differs)[0].tolist()) if np.any(differs) else None
+def _first_difference(wanted: xr.DataArray, came: xr.DataArray) -> str | None:
+    """In words, or None if there is none; NaN equals NaN."""
+    if set(came.dims) != set(wanted.dims):
+        return f"on the dims {came.dims}, not {wanted.dims}"
+    ours, theirs = wanted.values, came.transpose(*wanted.dims).values
+    differs = np.argwhere((theirs != ours) & ~(pd.isnull(theirs) & pd.isnull(ours)))
+    if not differs.size:
+        return None
+    at = tuple(differs[0].tolist())
+    return f"= {theirs[at]} at position {at}, not {ours[at]}"
 
 
 def _in_order(dims: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
     """The wanted dims, the variable's own in the variable's order."""
     new = tuple(dim for dim in wanted if dim not in dims)
     return (*new, *(dim for dim in dims if dim in wanted))
-
-
-def _one_array(series: Gridded) -> xr.DataArray:
-    """The series, or the first variable of a Dataset, whose dims speak for all."""
-    if isinstance(series, xr.DataArray):
-        return series
-    if not isinstance(series, xr.Dataset):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(
-            f"A {type(series).__name__} came, where an xarray DataArray or Dataset is wanted. Wrap "
-            f"it, e.g. xr.DataArray(values, dims=('time', 'y', 'x'), coords={{'time': times}})."
-        )
-    if not series.data_vars:
-        raise GridDimsError("The Dataset has no variables. Pass one with at least one.")
-    return next(iter(series.data_vars.values()))
-
-
-def _variables(series: xr.Dataset, channel_dim: str | None) -> tuple[Variable, ...]:
-    dims = set(_one_array(series).dims)
-    for name, variable in series.data_vars.items():
-        if set(variable.dims) != dims:
-            raise GridDimsError(
-                f"Variable {name!r} has the dims {variable.dims}, not {tuple(sorted(map(str, dims)))} "
-                f"as the first has. Leave it out, e.g. .drop_vars({name!r})."
-            )
-    if channel_dim is not None and len(series.data_vars) > 1:
-        names = list(series.data_vars)
-        raise GridDimsError(
-            f"The Dataset has {len(names)} variables, which are channels, and a channel dim "
-            f"{channel_dim!r} besides. Pass one variable, e.g. series[{names[0]!r}], or one entry, "
-            f"e.g. .isel({channel_dim}=0)."
-        )
-    return tuple(
-        Variable(
-            name=str(name),
-            dims=tuple(str(dim) for dim in variable.dims),
-            dtype=variable.dtype,
-            attrs=dict(variable.attrs),
-        )
-        for name, variable in series.data_vars.items()
-    )
-
-
-def _stack(series: xr.Dataset, channel_dim: str) -> xr.DataArray:
-    """The variables as channels, in a type that holds each of them."""
-    dtype = np.result_type(*(float_type(variable.dtype) for variable in series.data_vars.values()))
-    return series.astype(dtype, copy=False).to_dataarray(channel_dim)

@@ -9,7 +9,8 @@ import xarray as xr
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from darts_mim.grid.grid import METADATA_KEY, Grid, as_float
+from darts_mim.grid.grid import METADATA_KEY, Grid
+from darts_mim.grid.variables import as_float
 
 BLOCK = 2**24  # values read together while fitting
 

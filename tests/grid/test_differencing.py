@@ -134,3 +134,19 @@ def test_too_short_is_an_error():
     model = GridDifferencer(2).fit(walk())
     with pytest.raises(TooShortError, match=r"2 frames, and its differences reach 2 steps back.*3 steps"):
         model.transform(walk()[:2])
+    with pytest.raises(TooShortError, match="0 frames"):
+        model.transform(walk()[:0])
+
+
+def test_what_stands_on_an_unknown_frame_is_nan():
+    series = walk()
+    model = GridDifferencer(0, (4,)).fit(series)
+    changed = model.transform(series)
+    changed[10, 2, 1] = np.nan
+    back = model.inverse_transform(changed, history=series[:4])
+    expected = series[4:].copy()
+    expected[10::4, 2, 1] = np.nan
+    np.testing.assert_allclose(back, expected, atol=1e-12)
+    back = model.inverse_transform(changed.isel(time=[0, 4, 9, 13]), history=series[:4])
+    np.testing.assert_allclose(back[:2], series[[4, 8]], atol=1e-12)
+    assert bool(back[2:].isnull().all())
