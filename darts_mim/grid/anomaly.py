@@ -110,7 +110,7 @@ class SeasonalAnomaly(GridTransformer):
 
 
 def _valid_times(array: xr.DataArray, time_dim: str) -> xr.Variable:
-    name = time_dim if time_dim in array.coords else "valid_time"
+    name = "valid_time" if {"init_time", "lead_time"} & set(array.dims) else time_dim
     if name in array.coords and np.issubdtype(array[name].dtype, np.datetime64):
         return array[name].variable
     raise TimeAxisError(

@@ -93,3 +93,17 @@ def test_frames_without_times_are_an_error():
     forecasts = series_at(times).rename(time="lead_time").drop_vars("lead_time")
     with pytest.raises(TimeAxisError, match=r"without the times its frames are for.*valid_time"):
         anomaly.inverse_transform(forecasts)
+    with pytest.raises(TimeAxisError, match="without the times"):  # one time is not every frame's
+        anomaly.inverse_transform(forecasts.assign_coords(time=times[0]))
+
+
+def test_a_single_frame_and_a_single_forecast_have_their_own_times():
+    times = pd.date_range("2024-01-01", periods=48, freq="h")
+    series = series_at(times)
+    anomaly = SeasonalAnomaly("1D").fit(series)
+    changed = anomaly.transform(series)
+    xr.testing.assert_allclose(anomaly.transform(series[30]), changed[30])
+    forecast = changed[30:35].rename(time="valid_time").swap_dims(valid_time="lead_time")
+    back = anomaly.inverse_transform(forecast)
+    assert back.dims == ("lead_time", "y", "x")
+    np.testing.assert_allclose(back, series[30:35])
