@@ -111,7 +111,9 @@ class Metric(ABC):
 
     def units(self, units: str) -> str:
         """Units of the score of a field in ``units``: ``"mm"`` gives ``"mm^2"`` for the mse."""
-        return units if self.power == 1 or not units else f"{units}^{self.power}"
+        if self.power == 1 or not units:
+            return units
+        return f"{units}^{self.power}" if units.isalpha() else f"({units})^{self.power}"
 
     def __call__(self, forecast: xr.DataArray, observed: xr.DataArray, *, dims: Dims) -> xr.DataArray:
         """Score of ``forecast`` against ``observed``, all cells along ``dims`` together.

@@ -117,6 +117,7 @@ def test_sums_are_float64():
 def test_units():
     assert [m.units("mm") for m in METRICS] == ["mm^2", "mm", "mm", "mm"]
     assert mse.units("") == ""
+    assert mse.units("mm/h") == "(mm/h)^2"
 
 
 @pytest.mark.parametrize(
