@@ -1,7 +1,7 @@
 """The doors between xarray and darts: one component a cell, the grid in the metadata."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,52 @@ def to_timeseries(
     )
 
 
+def covariates_to_timeseries(
+    covariates: Gridded,
+    *,
+    time_dim: str | None = None,
+    spatial_dims: Sequence[str] | None = None,
+    channel_dim: str | None = None,
+) -> TimeSeries:
+    """Covariates as a TimeSeries: frames, numbers that hold for all cells, or both in one Dataset.
+
+    A DataArray of (time) or (time, anything), and a Dataset's variables of (time) alone, are numbers a
+    time; they stand behind the frames' components.
+
+    Args:
+        covariates: A DataArray or a Dataset.
+        time_dim: As in ``to_timeseries``.
+        spatial_dims: As in ``to_timeseries``.
+        channel_dim: As in ``to_timeseries``.
+
+    >>> hour = xr.DataArray([0.0, 0.5], coords={"time": pd.date_range("2024", periods=2)}, name="hour")
+    >>> list(covariates_to_timeseries(hour).components)
+    ['hour']
+    """
+    dims: dict[str, Any] = {"time_dim": time_dim, "spatial_dims": spatial_dims, "channel_dim": channel_dim}
+    if isinstance(covariates, xr.DataArray):
+        return _numbers(covariates, time_dim) if covariates.ndim < 3 else to_timeseries(covariates, **dims)
+    alone = [name for name, variable in covariates.items() if variable.ndim == 1]
+    frames = covariates.drop_vars(alone)
+    if not alone:
+        return to_timeseries(frames, **dims)
+    numbers = _numbers(covariates[alone].to_dataarray("variable"), time_dim)
+    return to_timeseries(frames, **dims).stack(numbers) if frames.data_vars else numbers
+
+
+def _numbers(values: xr.DataArray, time_dim: str | None) -> TimeSeries:
+    """(time) or (time, anything) as a TimeSeries that lies on no grid."""
+    datetimes = [dim for dim in values.dims if isinstance(values.indexes.get(dim), pd.DatetimeIndex)]
+    time = time_dim or str((datetimes or values.dims)[0])
+    times = times_of(values, time)
+    (other,) = [dim for dim in values.dims if dim != time] or ["covariate"]
+    if values.ndim == 1:
+        values = values.expand_dims({other: [values.name or "0"]})
+    filled, times = fill_axis(values.transpose(time, other).values.astype(np.float32), times)
+    names = [str(name) for name in values[other].values]
+    return TimeSeries(times=times, values=filled[:, :, np.newaxis], components=names)
+
+
 def from_timeseries(series: TimeSeries) -> Gridded:
     """A TimeSeries that carries a grid, as the user knows it: dims, coords, names, attrs, dtype.
 
@@ -69,17 +115,10 @@ def from_timeseries(series: TimeSeries) -> Gridded:
     Raises:
         GridMismatchError: If the components do not fit the grid in the metadata.
     """
-    metadata = (series.metadata or {})[METADATA_KEY]
-    grid = Grid.from_metadata(metadata)
-    values = series.all_values(copy=False)
-    per_cell, rest = divmod(series.n_components, grid.n_components)
-    if per_cell > 1 and rest == 0:
-        split = values[..., 0].reshape(len(values), grid.n_components, per_cell)
-        names = [str(name).rsplit("_", 1)[-1] for name in series.components[:per_cell]]
-        gridded = grid.series(split, series.time_index).rename(realization="parameter")
-        last = [dim for dim in gridded.dims if dim != "parameter"]
-        return gridded.transpose(*last, "parameter").assign_coords(parameter=names)
-    return grid.series(values, series.time_index)
+    grid = _grid_of(series)
+    parameters = _parameters(series, grid)
+    values = _apart(series.all_values(copy=False), parameters)
+    return _name(grid.series(values, cast(pd.DatetimeIndex, series.time_index)), parameters)
 
 
 def from_forecasts(forecasts: Sequence[TimeSeries]) -> Gridded:
@@ -90,10 +129,40 @@ def from_forecasts(forecasts: Sequence[TimeSeries]) -> Gridded:
     Args:
         forecasts: As ``historical_forecasts(last_points_only=False)`` gives them: equally long.
     """
-    grid = Grid.from_metadata((forecasts[0].metadata or {})[METADATA_KEY])
-    step = forecasts[0].freq
-    values = np.stack([forecast.all_values(copy=False) for forecast in forecasts])
-    valid_times = np.stack([forecast.time_index.values for forecast in forecasts])
-    init_times = pd.DatetimeIndex([forecast.start_time() - step for forecast in forecasts])
-    leads: Any = lead_times(step, values.shape[1])
-    return grid.forecasts(values, init_times, leads, valid_times)
+    first = forecasts[0]
+    grid = _grid_of(first)
+    parameters = _parameters(first, grid)
+    step: Any = first.freq
+    values = np.stack([np.asarray(forecast.all_values(copy=False)) for forecast in forecasts])
+    valid_times = np.stack([np.asarray(forecast.time_index) for forecast in forecasts])
+    init_times = pd.DatetimeIndex(valid_times[:, 0]) - step
+    leads = lead_times(step, values.shape[1])
+    gridded = grid.forecasts(_apart(values, parameters), init_times, leads, valid_times)
+    return _name(gridded, parameters)
+
+
+def _grid_of(series: TimeSeries) -> Grid:
+    return Grid.from_metadata((series.metadata or {})[METADATA_KEY])
+
+
+def _parameters(series: TimeSeries, grid: Grid) -> list[str]:
+    """Names of the likelihood parameters, where a cell has several components; else none."""
+    per_cell, rest = divmod(series.n_components, grid.n_components)
+    if per_cell < 2 or rest:
+        return []
+    return [str(name).rsplit("_", 1)[-1] for name in series.components[:per_cell]]
+
+
+def _apart(values: np.ndarray, parameters: list[str]) -> np.ndarray:
+    """(..., component, 1) with each cell's parameters in the last axis."""
+    return values.reshape(*values.shape[:-2], -1, len(parameters)) if parameters else values
+
+
+def _name(gridded: Gridded, parameters: list[str]) -> Gridded:
+    if not parameters:
+        return gridded
+    return (
+        gridded.rename(realization="parameter")
+        .transpose(..., "parameter")
+        .assign_coords(parameter=parameters)
+    )
