@@ -36,7 +36,8 @@ class CyclicPosition:
     def __call__(self, index: pd.DatetimeIndex) -> np.ndarray:
         """(time, 2 per period): sine, cosine."""
         since_monday = index - pd.Timestamp("1970-01-05")
-        turns = [2 * np.pi * np.asarray(since_monday / pd.Timedelta(period)) for period in self.periods]
+        lengths = [pd.Timedelta(period) for period in self.periods]
+        turns = [2 * np.pi * np.asarray((since_monday % length) / length) for length in lengths]
         return np.stack([wave(turn) for turn in turns for wave in (np.sin, np.cos)], axis=1)
 
     def __repr__(self) -> str:
