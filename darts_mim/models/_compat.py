@@ -7,6 +7,9 @@ from darts.models.forecasting.torch_forecasting_model import (
     MixedCovariatesTorchModel as MixedCovariatesTorchModel,
 )
 from darts.utils.data.torch_datasets.inference_dataset import (
+    SequentialTorchInferenceDataset as SequentialTorchInferenceDataset,
+)
+from darts.utils.data.torch_datasets.inference_dataset import (
     TorchInferenceDataset as TorchInferenceDataset,
 )
 from darts.utils.data.torch_datasets.training_dataset import (

@@ -1,12 +1,13 @@
 """Windows of gridded series as a darts training dataset."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from darts_mim.errors import GapError, TooShortError
-from darts_mim.grid.windows import SOME_NAN, WHOLE, WindowCount, row_kinds, whole_windows
+from darts_mim.errors import GapError, TimeAxisError, TooShortError
+from darts_mim.grid.windows import MISSING, WindowCount, row_kinds, whole_windows
 from darts_mim.models._compat import (
     SequentialTorchTrainingDataset,
     TimeSeries,
@@ -19,12 +20,14 @@ class GridTrainingDataset(TorchTrainingDataset):
     """Every whole window of every series, each once; the rest is left out and counted.
 
     darts pads short series by drawing them more often and trains on NaN without a word; here a window
-    that touches a missing time, or a NaN outside the mask, is never drawn.
+    that touches a missing time, or a NaN outside the mask, or that its covariates do not cover, is never
+    drawn.
 
     Args:
         series: Targets on a regular time axis, missing times as rows of NaN.
         past_covariates: One a series, or None.
         future_covariates: One a series, or None.
+        masked: True for the components of the target that are never observed; None if none is so.
         input_chunk_length: Frames read.
         output_chunk_length: Frames forecast.
         stride: Frames between windows, counted from the end of a series as in darts.
@@ -33,8 +36,12 @@ class GridTrainingDataset(TorchTrainingDataset):
         use_static_covariates: As in darts.
         time_reversal: Draw every window a second time with time reversed (docs/paper.md, row R15).
 
+    Attributes:
+        count: How many windows there are; windows that lack covariates count as holding NaN.
+
     Raises:
         TooShortError: If no series is as long as a window.
+        TimeAxisError: If covariates are on another step than their series.
         GapError: If every window touches a gap or NaN.
     """
 
@@ -44,6 +51,7 @@ class GridTrainingDataset(TorchTrainingDataset):
         past_covariates: Sequence[TimeSeries] | None,
         future_covariates: Sequence[TimeSeries] | None,
         *,
+        masked: np.ndarray | None = None,
         input_chunk_length: int,
         output_chunk_length: int,
         stride: int = 1,
@@ -72,22 +80,26 @@ class GridTrainingDataset(TorchTrainingDataset):
             use_static_covariates=use_static_covariates,
             sample_weight=sample_weight,
         )
-        covariates = [past_covariates, future_covariates]
         self.count = WindowCount(total=0, used=0, gap=0, nan=0)
+        covariates = ((past_covariates, input_chunk_length), (future_covariates, self.length))
         indices: list[np.ndarray] = []
         for k, target in enumerate(series):
-            kinds = _usable_rows(target, [c[k] for c in covariates if c is not None])
             skipped = max(0, len(target) - self.length) % stride
-            starts, count = whole_windows(kinds[skipped:], self.length, stride=stride)
-            self.count += count
+            kinds = row_kinds(target.all_values(copy=False)[skipped:, :, 0], masked)
+            whole, count = whole_windows(kinds, self.length, stride=stride)
+            starts = whole + skipped
+            for several, length in covariates:
+                if several is not None:
+                    starts = np.intersect1d(starts, _covered(target, several[k], length))
             # darts counts the windows of a series from its end
-            from_end = (len(target) - self.length - skipped - starts)[::-1][:max_samples_per_ts]
+            from_end = (len(target) - self.length - starts)[::-1][:max_samples_per_ts]
+            self.count += replace(count, used=len(from_end), nan=count.nan + len(whole) - len(starts))
             indices.append(k * self.windows.max_samples_per_ts + from_end)
         self.indices = np.concatenate(indices)
         if not len(self.indices):
             raise GapError(
-                f"No window is whole: {self.count}. Fill the gaps, e.g. .interpolate_na('time'), or shorten "
-                f"the chunks (a window has {self.length} frames)."
+                f"No window is whole: {self.count}. Fill the gaps, e.g. .interpolate_na('time'), extend the "
+                f"covariates over the series, or shorten the chunks (a window has {self.length} frames)."
             )
 
     def __len__(self) -> int:
@@ -116,11 +128,13 @@ class GridTrainingDataset(TorchTrainingDataset):
         return backwards[: self.input_chunk_length], backwards[self.input_chunk_length :]
 
 
-def _usable_rows(target: TimeSeries, covariates: Sequence[TimeSeries]) -> np.ndarray:
-    """What each frame is good for (``grid.windows.row_kinds``), its covariates' NaN counted in."""
-    kinds = row_kinds(target.all_values(copy=False)[..., 0])
-    for covariate in covariates:
-        bad = row_kinds(covariate.all_values(copy=False)[..., 0]) != WHOLE
-        bad = pd.Series(bad, index=covariate.time_index).reindex(target.time_index, fill_value=False)
-        kinds[(kinds == WHOLE) & bad.to_numpy()] = SOME_NAN
-    return kinds
+def _covered(target: TimeSeries, covariates: TimeSeries, length: int) -> np.ndarray:
+    """Which frames of the target begin ``length`` frames over which all covariates are known."""
+    if covariates.freq != target.freq:
+        raise TimeAxisError(
+            f"The covariates are on a step of {covariates.freq_str}, the series of {target.freq_str}. Bring "
+            f"them to one, e.g. .resample(time=...)."
+        )
+    kinds = pd.Series(row_kinds(covariates.all_values(copy=False)[..., 0]), index=covariates.time_index)
+    starts, _ = whole_windows(kinds.reindex(target.time_index, fill_value=MISSING).to_numpy(), length)
+    return starts

@@ -1,61 +1,29 @@
 """The base of the models: darts' torch model, with doors for xarray, for gaps and for scikit-learn."""
 
-import copy
-import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
-import xarray as xr
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags, TargetTags
 
-from darts_mim.errors import GapError, GridMismatchError, NotScaledWarning, TooShortError
-from darts_mim.grid.grid import METADATA_KEY, Grid
+from darts_mim.errors import GapError, NotScaledWarning, TooShortError
 from darts_mim.grid.windows import WHOLE, WindowCount, row_kinds
 from darts_mim.models._compat import (
     MixedCovariatesTorchModel,
+    SequentialTorchInferenceDataset,
     TimeSeries,
     TorchInferenceDataset,
     TorchTrainingSample,
 )
 from darts_mim.models.datasets import GridTrainingDataset
-from darts_mim.models.timeseries import from_forecasts, from_timeseries, to_timeseries
+from darts_mim.models.doors import gather, is_gridded, like, takes_grids, to_darts, to_xarray
+from darts_mim.models.learnt import FUTURE, PAST, SERIES, LearntGrids
 
-UNIT_SCALE = 20.0  # data beyond it, in absolute value, are far from what a network is initialised for
+UNIT_SCALE = 10.0  # a root mean square beyond it is far from what a network is initialised for
 DIMS = ("time_dim", "spatial_dims", "channel_dim")
-
-
-def _is_gridded(series: Any) -> bool:
-    if isinstance(series, list | tuple):
-        return bool(series) and all(_is_gridded(one) for one in series)
-    return isinstance(series, xr.Dataset) or (isinstance(series, xr.DataArray) and series.ndim > 0)
-
-
-def _to_darts(value: Any, dims: Mapping[str, Any]) -> Any:
-    """A grid as a TimeSeries, a time as pandas has it; anything else as it is."""
-    if _is_gridded(value):
-        if isinstance(value, list | tuple):
-            return [to_timeseries(one, **dims) for one in value]
-        return to_timeseries(value, **dims)
-    if isinstance(value, xr.DataArray | np.datetime64):  # start=test.time[0]
-        return pd.Timestamp(value.values if isinstance(value, xr.DataArray) else value)
-    return value
-
-
-def _to_xarray(result: Any) -> Any:
-    return from_timeseries(result) if isinstance(result, TimeSeries) else [from_timeseries(r) for r in result]
-
-
-def _takes_grids(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a darts method take a DataArray or Dataset wherever it takes a TimeSeries."""
-
-    @functools.wraps(method)
-    def wrapped(self: "GridForecastingModel", *args: Any, **kwargs: Any) -> Any:
-        entered = [_to_darts(value, self.dims) for value in args]
-        return method(self, *entered, **{k: _to_darts(value, self.dims) for k, value in kwargs.items()})
-
-    return wrapped
 
 
 class GridForecastingModel(MixedCovariatesTorchModel):
@@ -94,68 +62,97 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         self.pl_module_params = self._extract_pl_module_params(**self.model_params)
         self.time_reversal = time_reversal
         self.dims = {"time_dim": time_dim, "spatial_dims": spatial_dims, "channel_dim": channel_dim}
-        self._grid_metadata: dict[str, Any] | None = None  # plain types, which darts' safe loading takes
-        self._gridded_covariates: dict[str, int] = {}
+        self._grids: LearntGrids | None = None
         self._fitted_on_xarray = False
         self._weights_beside = False  # while saving: the weights have a file of their own
 
     # What goes in and what comes out
 
-    @functools.wraps(MixedCovariatesTorchModel.fit)
+    @like(MixedCovariatesTorchModel.fit)
     def fit(self, series: Any, *args: Any, **kwargs: Any) -> Self:  # noqa: D102
-        _takes_grids(super().fit.__func__)(self, series, *args, **kwargs)
-        self._fitted_on_xarray = _is_gridded(series)
+        entered = to_darts(series, self.dims)
+        if not self.model_params.get("use_reversible_instance_norm"):
+            _warn_if_not_scaled(entered)
+        takes_grids(MixedCovariatesTorchModel.fit)(self, entered, *args, **kwargs)
+        self._fitted_on_xarray = is_gridded(series)
         return self
 
-    @functools.wraps(MixedCovariatesTorchModel.predict)
+    @like(MixedCovariatesTorchModel.predict)
     def predict(self, n: int, series: Any = None, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
         if n < 1:
             raise ValueError(f"n is {n}; a forecast has at least one frame. Pass n >= 1.")
+        self._require_fitted()
+        if series is None and self.training_series is None:
+            raise ValueError(
+                "No series came, and the model holds none: it was fitted on several, or loaded from a file, "
+                "which has no training data in it. Pass the series to forecast from: predict(n, series)."
+            )
         kwargs.setdefault("show_warnings", False)  # about re-encoding past one chunk, which is not done here
-        forecast = _takes_grids(super().predict.__func__)(self, n, series, *args, **kwargs)
-        asked_in_xarray = self._fitted_on_xarray if series is None else _is_gridded(series)
-        return _to_xarray(forecast) if asked_in_xarray else forecast
+        forecast = takes_grids(MixedCovariatesTorchModel.predict)(self, n, series, *args, **kwargs)
+        asked_in_xarray = self._fitted_on_xarray if series is None else is_gridded(series)
+        return to_xarray(forecast) if asked_in_xarray else forecast
 
-    @functools.wraps(MixedCovariatesTorchModel.historical_forecasts)
+    @like(MixedCovariatesTorchModel.historical_forecasts)
     def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
-        if not _is_gridded(series):
-            return super().historical_forecasts(series, *args, **kwargs)
-        last_points_only = kwargs.setdefault("last_points_only", False)
-        kwargs.setdefault("show_warnings", False)
-        forecasts = _takes_grids(super().historical_forecasts.__func__)(self, series, *args, **kwargs)
-        if last_points_only:
-            return _to_xarray(forecasts)
-        if isinstance(series, list | tuple):
-            return [_gather(one) for one in forecasts]
-        return _gather(forecasts)
+        gridded = is_gridded(series)
+        if gridded:  # darts' own defaults: fit at every origin, keep the last frame of each forecast
+            kwargs = {"retrain": False, "last_points_only": False, "show_warnings": False} | kwargs
+        if kwargs.get("retrain") is False:
+            self._require_fitted()
+        forecasts = takes_grids(MixedCovariatesTorchModel.historical_forecasts)(self, series, *args, **kwargs)
+        if not gridded:
+            return forecasts
+        if kwargs["last_points_only"]:
+            return to_xarray(forecasts)
+        return [gather(one) for one in forecasts] if isinstance(series, list | tuple) else gather(forecasts)
 
-    @functools.wraps(MixedCovariatesTorchModel.residuals)
+    @like(MixedCovariatesTorchModel.backtest)
+    def backtest(self, series: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        if is_gridded(series):
+            kwargs = {"retrain": False, "show_warnings": False} | kwargs
+        return takes_grids(MixedCovariatesTorchModel.backtest)(self, series, *args, **kwargs)
+
+    @like(MixedCovariatesTorchModel.residuals)
     def residuals(self, series: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
-        errors = _takes_grids(super().residuals.__func__)(self, series, *args, **kwargs)
-        return _to_xarray(errors) if _is_gridded(series) and not kwargs.get("values_only") else errors
+        gridded = is_gridded(series)
+        if gridded:
+            kwargs = {"retrain": False, "show_warnings": False} | kwargs
+        errors = takes_grids(MixedCovariatesTorchModel.residuals)(self, series, *args, **kwargs)
+        return to_xarray(errors) if gridded and not kwargs.get("values_only") else errors
 
-    backtest = _takes_grids(MixedCovariatesTorchModel.backtest)
-    lr_find = _takes_grids(MixedCovariatesTorchModel.lr_find)
-    scale_batch_size = _takes_grids(MixedCovariatesTorchModel.scale_batch_size)
+    lr_find = takes_grids(MixedCovariatesTorchModel.lr_find)
+    scale_batch_size = takes_grids(MixedCovariatesTorchModel.scale_batch_size)
 
     @classmethod
-    @functools.wraps(MixedCovariatesTorchModel.gridsearch.__func__)
+    @like(MixedCovariatesTorchModel.gridsearch.__func__)
     def gridsearch(cls, parameters: dict[str, Any], series: Any, **kwargs: Any) -> Any:  # noqa: D102
         dims = {name: parameters[name][0] for name in DIMS if name in parameters}
-        entered = {name: _to_darts(value, dims) for name, value in kwargs.items()}
-        return super().gridsearch(parameters, _to_darts(series, dims), **entered)
+        entered = {
+            name: to_darts(value, dims, covariates=name.endswith("covariates"))
+            for name, value in kwargs.items()
+        }
+        return super().gridsearch(parameters, to_darts(series, dims), **entered)
+
+    def _require_fitted(self) -> None:
+        if self.model is None:
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet. Call fit(series) first.")
 
     # What darts asks for on the way
 
-    def _setup_for_fit_from_dataset(self, series: Any, *args: Any, **kwargs: Any) -> Any:
+    def _setup_for_fit_from_dataset(self, *args: Any, **kwargs: Any) -> Any:
         if self.model is None:
-            self._grid_metadata = None  # to be learnt from this series
-        _warn_if_not_scaled(series)
-        inputs, parameters = super()._setup_for_fit_from_dataset(series, *args, **kwargs)
+            self._grids = None  # to be learnt from this series
+        inputs, parameters = super()._setup_for_fit_from_dataset(*args, **kwargs)
         windows: GridTrainingDataset = parameters["train_dataset"]
         windows.time_reversal = self.time_reversal  # of the training windows alone
         self.windows_ = windows.count
         return inputs, parameters
+
+    def _setup_for_train(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return super()._setup_for_train(*args, **_pinned(kwargs))
+
+    def _setup_for_predict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return super()._setup_for_predict(*args, **_pinned(kwargs))
 
     def _build_train_dataset(
         self,
@@ -171,16 +168,14 @@ class GridForecastingModel(MixedCovariatesTorchModel):
                 "time_reversal=True reads windows backwards, and past_covariates are not known over the "
                 "frames to forecast. Use time_reversal=False, or pass them as future_covariates."
             )
-        if self.model is None and self._grid_metadata is None:
-            self._grid_metadata = (series[0].metadata or {}).get(METADATA_KEY)
-            self._gridded_covariates = {
-                "gridded_past": self._channels_on_the_grid(past_covariates, series[0]),
-                "gridded_future": self._channels_on_the_grid(future_covariates, series[0]),
-            }
+        if self._grids is None:
+            several = {SERIES: series, PAST: past_covariates, FUTURE: future_covariates}
+            self._grids = LearntGrids.of(several)
         return GridTrainingDataset(
-            [self._admit(one) for one in series],
-            past_covariates,
-            future_covariates,
+            self._grids.admit(series, SERIES),
+            past_covariates and self._grids.admit(past_covariates, PAST),
+            future_covariates and self._grids.admit(future_covariates, FUTURE),
+            masked=self._grids.masked(SERIES),
             input_chunk_length=self.input_chunk_length,
             output_chunk_length=self.output_chunk_length,
             stride=stride,
@@ -198,72 +193,44 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         stride: int = 0,
         bounds: np.ndarray | None = None,
     ) -> TorchInferenceDataset:
-        series = [self._admit(one) for one in series]
+        grids = self._grids or LearntGrids({})
+        dataset = SequentialTorchInferenceDataset(
+            grids.admit(series, SERIES),
+            past_covariates and grids.admit(past_covariates, PAST),
+            future_covariates and grids.admit(future_covariates, FUTURE),
+            n=n,
+            stride=stride,
+            bounds=bounds,
+            input_chunk_length=self.input_chunk_length,
+            # all n frames are one chunk: none is encoded again, so no past covariate of the future is read
+            output_chunk_length=max(n, self.output_chunk_length),
+            use_static_covariates=self.uses_static_covariates,
+        )
         if bounds is None:  # one forecast, from the series' end
             for one in series:
-                self._require_whole_input(one)
-        return super()._build_inference_dataset(
-            n, series, past_covariates, future_covariates, stride=stride, bounds=bounds
-        )
-
-    def _admit(self, series: TimeSeries) -> TimeSeries:
-        """Check that a series lies on the grid that was learnt, and put 0 where that grid is masked."""
-        encoded = (series.metadata or {}).get(METADATA_KEY)
-        if self._grid_metadata is None or encoded is None:
-            return series
-        grid = Grid.from_metadata(self._grid_metadata)
-        if encoded != self._grid_metadata:
-            grid.require_same(Grid.of_timeseries(series), "The series")
-        if grid.mask is None:
-            return series
-        values = series.all_values(copy=True)
-        values[:, grid.mask.ravel()] = 0.0
-        return series.with_values(values)
-
-    def _require_whole_input(self, series: TimeSeries) -> None:
-        wanted = self.input_chunk_length
-        if len(series) < wanted:
-            raise TooShortError(
-                f"The series has {len(series)} frames; a forecast reads {wanted} (input_chunk_length). "
-                f"Pass at least {wanted}."
-            )
-        kinds = row_kinds(series.all_values(copy=False)[-wanted:, :, 0])
-        if broken := [str(time) for time in series.time_index[-wanted:][kinds != WHOLE]]:
-            raise GapError(
-                f"{len(broken)} of the {wanted} frames to forecast from are missing or hold NaN, the first at "
-                f"{broken[0]}. Fill them, e.g. .interpolate_na('time'), or end the series before them."
-            )
-
-    def _channels_on_the_grid(self, covariates: Sequence[TimeSeries] | None, target: TimeSeries) -> int:
-        """How many channels of the covariates are frames; the rest is one number a time."""
-        if covariates is None or METADATA_KEY not in (covariates[0].metadata or {}):
-            return 0
-        encoded = (covariates[0].metadata or {})[METADATA_KEY]
-        channels, *size = Grid.from_metadata(encoded).shape
-        _, *wanted = Grid.of_timeseries(target).shape
-        if size != wanted:
-            raise GridMismatchError(
-                f"The covariates lie on {size[0]} x {size[1]} cells, the series on {wanted[0]} x {wanted[1]}. "
-                f"Bring them onto the series' grid, e.g. .interp_like(series)."
-            )
-        return channels
+                _require_whole_input(one, self.input_chunk_length, grids.masked(SERIES))
+            _require_whole_covariates(dataset)
+        return dataset
 
     def grid_arguments(self, train_sample: TorchTrainingSample) -> dict[str, Any]:
         """What ``GridModule`` needs to know of the grid and the covariates."""
-        if self._grid_metadata is None:
-            assert train_sample.past_target is not None
-            shape, observed = (train_sample.past_target.shape[1], 1, 1), None
-        else:
-            grid = Grid.from_metadata(self._grid_metadata)
-            shape = grid.shape
-            observed = None if grid.mask is None else np.flatnonzero(~grid.mask).tolist()
-        return {"shape": shape, "observed": observed, **self._gridded_covariates}
+        grids = self._grids or LearntGrids({})
+        grid, masked = grids.grid(SERIES), grids.masked(SERIES)
+        assert train_sample.past_target is not None
+        return {
+            "shape": (train_sample.past_target.shape[1], 1, 1) if grid is None else grid.shape,
+            "observed": None if masked is None else np.flatnonzero(~masked).tolist(),
+            "gridded_past": grids.n_channels(PAST),
+            "gridded_future": grids.n_channels(FUTURE),
+        }
 
     # Saving and copying
 
-    @functools.wraps(MixedCovariatesTorchModel.save)
+    @like(MixedCovariatesTorchModel.save)
     def save(self, path: str | None = None, clean: bool = False) -> None:  # noqa: D102
-        bare = copy.copy(self)  # pass the series to predict() after loading: it is not in the file
+        bare = object.__new__(type(self))  # not copy.copy, which would build the network anew
+        vars(bare).update(vars(self))
+        # pass the series to predict() after loading: it is not in the file
         bare.training_series = bare.past_covariate_series = bare.future_covariate_series = None
         if self.train_sample is not None:
             arrays = {
@@ -271,11 +238,15 @@ class GridForecastingModel(MixedCovariatesTorchModel):
                 for name, array in self.train_sample.feature_arrays().items()
             }
             bare.train_sample = self.train_sample.replace(**arrays, sample_weight=None)
-        bare.model, bare.trainer, bare._weights_beside = self.model, self.trainer, True
+        bare._weights_beside = True
         if bare.trainer is None and self.model is not None:  # loaded, and not used since
             bare.trainer = self._setup_trainer(None, self.model, verbose=False)
             bare.trainer.strategy.connect(self.model)
         super(GridForecastingModel, bare).save(path, clean)
+
+    def _check_ckpt_parameters(self, tfm_save: "GridForecastingModel") -> None:
+        super()._check_ckpt_parameters(tfm_save)
+        self._grids = tfm_save._grids  # load_weights() builds the network without having seen a series
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -298,41 +269,63 @@ class GridForecastingModel(MixedCovariatesTorchModel):
 
     def set_params(self, **params: Any) -> Self:
         """Change constructor arguments; what was fitted is dropped, as the network may be another."""
-        self.__dict__ = type(self)(**(self.get_params() | params)).__dict__
+        fresh = type(self)(**(self.get_params() | params))
+        vars(self).clear()
+        vars(self).update(vars(fresh))
         return self
 
     def __sklearn_clone__(self) -> Self:
         return self.untrained_model()
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._fit_called
 
-def _gather(forecasts: Sequence[TimeSeries]) -> Any:
-    """Forecasts of one series over (init_time, lead_time); those from a broken window are left out."""
-    mask = Grid.of_timeseries(forecasts[0]).mask
-    masked = None if mask is None else mask.ravel()
-    whole = [
-        one for one in forecasts if (row_kinds(one.all_values(copy=False)[..., 0], masked) == WHOLE).all()
-    ]
-    if not whole:
+    def __sklearn_tags__(self) -> Tags:
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
+
+
+def _pinned(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A call's arguments with memory pinned only where there is a device to copy to."""
+    own = {"pin_memory": torch.cuda.is_available()} | (arguments.get("dataloader_kwargs") or {})
+    return arguments | {"dataloader_kwargs": own}
+
+
+def _require_whole_input(series: TimeSeries, wanted: int, masked: np.ndarray | None) -> None:
+    if len(series) < wanted:
+        raise TooShortError(
+            f"The series has {len(series)} frames; a forecast reads {wanted} (input_chunk_length). "
+            f"Pass at least {wanted}."
+        )
+    kinds = row_kinds(series.all_values(copy=False)[-wanted:, :, 0], masked)
+    if broken := [str(time) for time in series.time_index[-wanted:][kinds != WHOLE]]:
         raise GapError(
-            f"None of {len(forecasts)} forecasts has a whole input window: each touches a missing time or NaN. "
-            f"Fill the gaps, e.g. .interpolate_na('time'), or start elsewhere."
+            f"{len(broken)} of the {wanted} frames to forecast from are missing or hold NaN, the first "
+            f"at {broken[0]}. Fill them, e.g. .interpolate_na('time'), or end the series before them."
         )
-    if len(whole) < len(forecasts):
-        warnings.warn(
-            f"{len(forecasts) - len(whole)} of {len(forecasts)} origins are left out: their input window "
-            f"touches a missing time or NaN.",
-            stacklevel=3,
-        )
-    return from_forecasts(whole)
+
+
+def _require_whole_covariates(dataset: SequentialTorchInferenceDataset) -> None:
+    names = ("past_covariates", "historic_future_covariates", "future_covariates", "static_covariates")
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        for name in names:
+            values = getattr(sample, name)
+            if values is not None and not np.isfinite(values).all():
+                raise GapError(
+                    f"The {name} hold NaN, or miss a time, where the forecast needs them. Fill them, e.g. "
+                    f".interpolate_na('time')."
+                )
 
 
 def _warn_if_not_scaled(series: TimeSeries | Sequence[TimeSeries]) -> None:
     several = [series] if isinstance(series, TimeSeries) else series
-    largest = max(float(np.nanmax(np.abs(one.all_values(copy=False)), initial=0.0)) for one in several)
-    if largest > UNIT_SCALE:
+    arrays = [one.all_values(copy=False) for one in several]
+    scale = max(float(np.sqrt(np.nanmean(np.square(each, dtype=np.float64)))) for each in arrays)
+    if scale > UNIT_SCALE:
         warnings.warn(
-            f"The series reaches {largest:.4g} in absolute value, and the network is made for values near 1. "
-            f"Put a GridScaler before the model: GridPipeline([('scale', GridScaler()), ('model', ...)]).",
+            f"The series' root mean square is {scale:.4g}, and the network is made for values near 1. "
+            f"Put a GridScaler before the model: GridPipeline([('scale', GridScaler()), ('model', ...)]), or "
+            f"pass use_reversible_instance_norm=True to it.",
             NotScaledWarning,
-            stacklevel=4,
+            stacklevel=3,
         )

@@ -34,7 +34,8 @@ class MIMModule(GridModule):
     ) -> None:
         self.variant: Variant = variant
         self.hidden, self.layers, self.kernel_size = hidden, layers, kernel_size
-        self.layer_norm, self.ablation = layer_norm, ablation
+        self.layer_norm = layer_norm
+        self.ablation: Ablation | None = ablation
         super().__init__(**kwargs)
 
     def build_network(self) -> nn.Module:
@@ -162,7 +163,7 @@ class MIMModel(GridForecastingModel):
         )
         assert self.pl_module_params is not None
         self.pl_module_params["optimizer_kwargs"] = {"lr": lr} | (kwargs.get("optimizer_kwargs") or {})
-        self.module_arguments = {
+        self.module_arguments: dict[str, Any] = {
             "variant": variant,
             "hidden": hidden,
             "layers": layers,
@@ -176,9 +177,8 @@ class MIMModel(GridForecastingModel):
         }
 
     def _create_model(self, train_sample: TorchTrainingSample) -> PLForecastingModule:
-        return MIMModule(
-            **self.grid_arguments(train_sample), **self.module_arguments, **self.pl_module_params
-        )
+        arguments = self.grid_arguments(train_sample) | self.module_arguments
+        return MIMModule(**arguments, **(self.pl_module_params or {}))
 
 
 def _require_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:

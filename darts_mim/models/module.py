@@ -42,6 +42,9 @@ class GridModule(PLForecastingModule):
         **kwargs: For darts' ``PLForecastingModule``.
     """
 
+    observed: Tensor | None
+    seen: Tensor  # 1 where a cell is observed, patched; only if some is not
+
     def __init__(
         self,
         shape: tuple[int, int, int],
@@ -67,6 +70,7 @@ class GridModule(PLForecastingModule):
             seen = torch.zeros(components).index_fill(0, index, 1.0).reshape(1, 1, *self.shape)
             self.register_buffer("seen", to_patches(seen, patch_size)[:, 0], persistent=False)
             self.n_targets = len(index)
+        self.random_state: list[Tensor] | None = None  # of a fit to be resumed
         self.network = self.build_network()
 
     @abstractmethod
@@ -129,8 +133,9 @@ class GridModule(PLForecastingModule):
         steps = x_in.past_target.shape[1] - 1 + horizon
         parts: list[Tensor] = []
         if x_in.past_covariates is not None:
-            held = x_in.past_covariates[:, -1:].expand(-1, horizon - 1, -1)
-            parts.append(self._on_patches(torch.cat([x_in.past_covariates, held], dim=1), self.gridded_past))
+            past = x_in.past_covariates
+            held = past[:, -1:].expand(-1, horizon - 1, -1)
+            parts.append(self._on_patches(torch.cat([past, held], dim=1), self.gridded_past))
         if x_in.future_covariates is not None:
             known = x_in.concatenate_future_along_time()[:, 1 : steps + 1]
             parts.append(self._on_patches(known, self.gridded_future))
@@ -160,9 +165,8 @@ class GridModule(PLForecastingModule):
         if self.likelihood is None:
             frame = output[..., 0]
         else:
-            flat = output.flatten(1, 3).unsqueeze(
-                1
-            )  # darts' likelihoods read (batch, time, component, parameter)
+            # darts' likelihoods read (batch, time, component, parameter)
+            flat = output.flatten(1, 3).unsqueeze(1)
             frame = centre(self.likelihood, flat).reshape(output.shape[:-1])
         return frame if self.observed is None else frame * self.seen
 
@@ -170,11 +174,12 @@ class GridModule(PLForecastingModule):
         """As in darts; the reconstructions of the observed frames are targets too (row R12)."""
         if self.loss_frames == "all":
             rebuilt = train_batch.past_target[:, 1:]
-            weight = train_batch.sample_weight
+            weight, forecast = train_batch.sample_weight, train_batch.future_target
+            assert forecast is not None
             if weight is not None:
                 mean = weight.mean(dim=1, keepdim=True).expand(-1, rebuilt.shape[1], -1)
                 weight = torch.cat([mean, weight], dim=1)
-            target = torch.cat([rebuilt, train_batch.future_target], dim=1)
+            target = torch.cat([rebuilt, forecast], dim=1)
             train_batch = train_batch.replace(future_target=target, sample_weight=weight)
         return super().training_step(train_batch, batch_idx)
 
@@ -218,12 +223,30 @@ class GridModule(PLForecastingModule):
 
     def configure_optimizers(self) -> Any:
         """As in darts, and ``lr_schedule="cosine"``, whose length only the trainer knows."""
-        configured = super().configure_optimizers()
+        configured: Any = super().configure_optimizers()
         if self.lr_schedule == "constant":
             return configured
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(configured, T_max=steps)
         return [configured], [{"scheduler": schedule, "interval": "step"}]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As in darts, and the random state, so that a resumed fit draws what would have come next."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["random_state"] = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As in darts; the random state is put back when the fit goes on."""
+        super().on_load_checkpoint(checkpoint)
+        self.random_state = checkpoint["random_state"]
+
+    def on_train_start(self) -> None:
+        """Put the random state back, if this fit resumes another."""
+        if self.trainer.ckpt_path is not None and self.random_state is not None:
+            on_cpu, *on_devices = self.random_state
+            torch.set_rng_state(on_cpu)
+            torch.cuda.set_rng_state_all(on_devices)
+        self.random_state = None
 
 
 def centre(likelihood: TorchLikelihood, output: Tensor) -> Tensor:
@@ -235,7 +258,8 @@ def centre(likelihood: TorchLikelihood, output: Tensor) -> Tensor:
     """
     if isinstance(likelihood, QuantileRegression):
         return output[..., likelihood.quantiles.index(0.5)]
-    distribution = likelihood._distr_from_params(likelihood._params_from_output(output))
+    parameters = likelihood._params_from_output(output)  # pyright: ignore[reportPrivateUsage]
+    distribution = likelihood._distr_from_params(parameters)  # pyright: ignore[reportPrivateUsage]
     if isinstance(distribution, torch.distributions.Cauchy):  # has no mean
         return distribution.mode
     return distribution.mean

@@ -1,0 +1,94 @@
+"""Darts' methods, so that they take grids in xarray and answer in kind."""
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from darts_mim.errors import GapError
+from darts_mim.grid.grid import Grid
+from darts_mim.grid.windows import WHOLE, row_kinds
+from darts_mim.models._compat import TimeSeries
+from darts_mim.models.timeseries import (
+    covariates_to_timeseries,
+    from_forecasts,
+    from_timeseries,
+    to_timeseries,
+)
+
+
+def is_gridded(value: Any) -> bool:
+    """Whether a value is a series in xarray, or a list of such."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(is_gridded(one) for one in value)  # pyright: ignore[reportUnknownVariableType]
+    return isinstance(value, xr.Dataset) or (isinstance(value, xr.DataArray) and value.ndim > 0)
+
+
+def to_darts(value: Any, dims: Mapping[str, Any], *, covariates: bool = False) -> Any:
+    """A grid as a TimeSeries, a time as pandas has it; anything else as it is."""
+    if is_gridded(value):
+        convert = covariates_to_timeseries if covariates else to_timeseries
+        if isinstance(value, list | tuple):
+            return [convert(one, **dims) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        return convert(value, **dims)
+    if isinstance(value, xr.DataArray | np.datetime64):  # start=test.time[0]
+        time: Any = np.asarray(value)[()]
+        return pd.Timestamp(time)
+    return value
+
+
+def to_xarray(result: Any) -> Any:
+    """A TimeSeries, or each of a list, as the grid it carries."""
+    return from_timeseries(result) if isinstance(result, TimeSeries) else [from_timeseries(r) for r in result]
+
+
+def like(method: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Give an override the name, docstring and signature of darts' method, which it stands for."""
+    return functools.wraps(method)
+
+
+def takes_grids(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a darts method take a DataArray or Dataset wherever it takes a TimeSeries.
+
+    Args:
+        method: Of an object that says in ``dims`` how to tell the dims of a grid.
+    """
+
+    @functools.wraps(method)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        entered = {
+            name: to_darts(value, self.dims, covariates=name.endswith("covariates"))
+            for name, value in kwargs.items()
+        }
+        return method(self, *(to_darts(value, self.dims) for value in args), **entered)
+
+    return wrapped
+
+
+def gather(forecasts: Sequence[TimeSeries]) -> Any:
+    """Forecasts of one series over (init_time, lead_time); those from a broken window are left out.
+
+    Raises:
+        GapError: If every one is.
+    """
+    mask = Grid.of_timeseries(forecasts[0]).mask
+    masked = None if mask is None else mask.ravel()
+    whole = [
+        one for one in forecasts if (row_kinds(one.all_values(copy=False)[..., 0], masked) == WHOLE).all()
+    ]
+    if not whole:
+        raise GapError(
+            f"None of {len(forecasts)} forecasts has a whole input window: each touches a missing time or "
+            f"NaN. Fill the gaps, e.g. .interpolate_na('time'), or start elsewhere."
+        )
+    if len(whole) < len(forecasts):
+        warnings.warn(
+            f"{len(forecasts) - len(whole)} of {len(forecasts)} origins are left out: their input window "
+            f"touches a missing time or NaN.",
+            stacklevel=3,
+        )
+    return from_forecasts(whole)
