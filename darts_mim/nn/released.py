@@ -33,12 +33,12 @@ def mim_from_variables(variables: Mapping[str, ArrayLike]) -> MIMNetwork:
 
     Raises:
         KeyError: If a variable that the network needs is not there.
-        ValueError: If one has another shape than the network gives it.
+        ValueError: If one has another shape than the network gives it, or stands under two prefixes.
 
     Source:
         The program behind [Wang2019]; docs/paper.md lists how it departs from the equations.
     """
-    arrays = {re.sub(r"^.*?(?=stlstm_|back_to_pixel)", "", k): np.asarray(v) for k, v in variables.items()}
+    arrays = _without_prefix(variables)
     first = _get(arrays, "stlstm_1/input_to_state/kernel")
     kernel_size, _, channels, gates = first.shape
     layers = max(int(m[1]) for name in arrays if (m := re.match(r"stlstm_(\d+)/", name)))
@@ -63,6 +63,19 @@ def mim_from_variables(variables: Mapping[str, ArrayLike]) -> MIMNetwork:
         _load_inner(block.mim_s, f"{name}/{name}", arrays)
     _load_conv(network.to_frame, "back_to_pixel", arrays)
     return network
+
+
+def _without_prefix(variables: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for full_name, value in variables.items():
+        if match := re.search(r"(?:^|/)((?:stlstm_(?:diff)?\d+|back_to_pixel)/.*)", full_name):
+            if match[1] in arrays:
+                raise ValueError(
+                    f"Two variables end in {match[1]!r}, {full_name!r} and one before it. "
+                    f"Pass those of one network."
+                )
+            arrays[match[1]] = np.asarray(value)
+    return arrays
 
 
 def _load_inner(
