@@ -68,9 +68,9 @@ class _InnerCell(nn.Module):
         conv = {"layer_norm": layer_norm}
         self.conv_x = GateConv(hidden, hidden, 4, kernel_size, **conv)
         self.conv_h = GateConv(hidden, hidden, 4, kernel_size, **conv)
-        self.weight_i = nn.Parameter(torch.empty(hidden, height, width))
-        self.weight_f = nn.Parameter(torch.empty(hidden, height, width))
-        self.weight_o = nn.Parameter(torch.empty(hidden, height, width))
+        self.weight_i = nn.Parameter(torch.zeros(hidden, height, width))
+        self.weight_f = nn.Parameter(torch.zeros(hidden, height, width))
+        self.weight_o = nn.Parameter(torch.zeros(hidden, height, width))
 
     def gate(
         self,
