@@ -48,7 +48,8 @@ class MIMNetwork(nn.Module):
         ablation: The inner module to take out of every block (Table 3).
         covariates: Channels of what is known beside a frame.
         n_parameters: Numbers given out per channel and cell; more than 1 for a distribution.
-        feedback: The frame to feed back, from ``(batch, time, channel, height, width, n_parameters)``.
+        feedback: The frame to feed back, (batch, channel, rows, columns), patched, from what the network
+            gives out for it, with ``n_parameters`` as a last axis.
 
     Raises:
         ValueError: If there are fewer than 2 layers, an even kernel, or no ``grid`` where one is needed.
@@ -105,8 +106,8 @@ class MIMNetwork(nn.Module):
         self,
         observed: Float[Tensor, "batch time channel height width"],
         horizon: int,
-        true_future: Float[Tensor, "batch horizon channel height width"] | None = None,
-        teacher_mask: Float[Tensor, "batch horizon-1"] | None = None,
+        true_future: Float[Tensor, "batch {horizon} channel height width"] | None = None,
+        teacher_mask: Float[Tensor, "batch {horizon-1}"] | None = None,
         covariates: Float[Tensor, "batch steps covariate rows columns"] | None = None,
     ) -> Tensor:
         """Every generated frame: observed frames 2..T rebuilt, then the forecast.

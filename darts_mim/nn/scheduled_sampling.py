@@ -24,7 +24,7 @@ def true_frame_probability(iteration: int, sampling_steps: int) -> float:
 
 def draw_teacher_mask(
     batch: int, horizon: int, probability: float, like: Tensor
-) -> Float[Tensor, "batch horizon-1"]:
+) -> Float[Tensor, "{batch} {horizon-1}"]:
     """1 where the true frame is fed, 0 where the generated one is; drawn per sequence and frame."""
     drawn = torch.rand(batch, horizon - 1, device=like.device) < probability
     return drawn.to(like.dtype)
