@@ -1,0 +1,136 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from darts_mim import (
+    Climatology,
+    GridDifferencer,
+    GridPipeline,
+    GridScaler,
+    MIMModel,
+    Persistence,
+    SeasonalAnomaly,
+)
+
+QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+
+
+def flow(frames=80, seed=0):
+    times = pd.date_range("2024-01-01", periods=frames, freq="3h")
+    values = np.random.default_rng(seed).random((frames, 2, 5, 4)) * 300
+    coords = {"time": times, "channel": ["in", "out"], "lat": np.arange(5.0)[::-1], "lon": np.arange(4.0)}
+    return xr.DataArray(values, coords, tuple(coords), name="flow", attrs={"units": "cars"})
+
+
+def mim():
+    small = {"hidden": 4, "layers": 2, "kernel_size": 3, "n_epochs": 1, "random_state": 0}
+    return MIMModel(4, 2, **small, pl_trainer_kwargs=QUIET)
+
+
+def pipeline(last=None):
+    return GridPipeline(
+        [("day", SeasonalAnomaly("1D")), ("scale", GridScaler("standard")), ("model", last or Persistence())]
+    )
+
+
+def test_forecast_is_in_the_units_that_went_in():
+    """Persistence of the scaled anomaly is the last anomaly on the next frame's climatology."""
+    series = flow()
+    forecast = pipeline().fit(series[:64]).predict(n=2, series=series[:70])
+    climatology = Climatology("1D").fit(series[:64])
+    by_hand = climatology.predict(2, series[:70]) + (
+        series[69] - climatology.predict(1, series[:69]).isel(time=0, drop=True)
+    ).drop_vars("time")
+    xr.testing.assert_allclose(forecast, by_hand.transpose(*forecast.dims), rtol=1e-5)
+    assert forecast.attrs == {"units": "cars"}
+    assert (forecast - series[70:72]).sizes == forecast.sizes
+
+
+def test_differencing_is_undone_from_the_history():
+    """The persistence of a first difference is a straight line through the last two frames."""
+    series = flow()
+    model = GridPipeline([("difference", GridDifferencer(order=1)), ("last", Persistence())])
+    forecast = model.fit(series).predict(3)
+    slope = series[-1] - series[-2].values
+    for lead in range(3):
+        np.testing.assert_allclose(forecast[lead], series[-1] + (lead + 1) * slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("last", [Persistence(), mim()], ids=["persistence", "mim"])
+def test_historical_forecasts_equal_predictions_one_by_one(last):
+    series = flow()
+    model = pipeline(last).fit(series[:60])
+    forecasts = model.historical_forecasts(series, forecast_horizon=2, start=series.time[60], stride=5)
+    assert forecasts.dims == ("init_time", "lead_time", "channel", "lat", "lon")
+    assert forecasts["init_time"].values[0] == series.time[59]
+    for k, origin in enumerate(forecasts["init_time"]):
+        one = model.predict(2, series.sel(time=slice(None, origin)))
+        np.testing.assert_allclose(forecasts[k], one, rtol=1e-4, atol=1e-3)
+        assert (forecasts["valid_time"][k].values == one["time"].values).all()
+
+
+def test_transforms_learn_on_the_training_series_alone():
+    series = flow()
+    model = pipeline().fit(series[:60])
+    before = model["day"].climatology_.copy(), model["scale"].transform(series[:1]).copy()
+    model.predict(2, series)
+    model.historical_forecasts(series, forecast_horizon=2, start=series.time[60])
+    xr.testing.assert_identical(model["day"].climatology_, before[0])
+    xr.testing.assert_identical(model["scale"].transform(series[:1]), before[1])
+
+
+def test_validation_series_is_transformed_too():
+    series = flow()
+    seen = {}
+
+    class Spy(Persistence):
+        def fit(self, series, val_series):
+            seen["val"] = val_series
+            return super().fit(series)
+
+    model = GridPipeline([("scale", GridScaler()), ("spy", Spy())]).fit(series[:60], val_series=series[60:])
+    xr.testing.assert_identical(seen["val"], model["scale"].transform(series[60:]))
+
+
+def test_scikit_learn_contract():
+    model = pipeline(mim()).set_params(model__lr=0.5, day__period="12h")
+    copy = clone(model)
+    assert copy["model"].get_params()["lr"] == 0.5
+    assert copy["day"].period == "12h"
+    assert copy["model"] is not model["model"]
+    assert set(model.named_steps) == {"day", "scale", "model"}
+    assert "GridScaler" in model._repr_html_()
+    with pytest.raises(ValueError, match="nonsense"):
+        model.set_params(model__nonsense=1)
+
+
+def test_a_pickled_pipeline_forecasts_the_same():
+    model = pipeline(mim()).fit(flow())
+    again = pickle.loads(pickle.dumps(model))
+    xr.testing.assert_identical(again.predict(3), model.predict(3))
+
+
+def test_lists_in_lists_out():
+    one, two = flow(seed=1), flow(frames=40, seed=2)
+    model = pipeline(mim()).fit([one, two])
+    forecasts = model.predict(2, [one, two])
+    for forecast, series in zip(forecasts, (one, two), strict=True):
+        assert forecast["time"].values[0] == series["time"].values[-1] + np.timedelta64(3, "h")
+    xr.testing.assert_allclose(forecasts[1], model.predict(2, two), rtol=1e-4)
+
+
+def test_not_fitted_is_an_error():
+    with pytest.raises(NotFittedError):
+        pipeline().predict(2)
+    with pytest.raises(NotFittedError):
+        pipeline().historical_forecasts(flow(), forecast_horizon=2)
+
+
+def test_likelihood_parameters_are_refused():
+    with pytest.raises(ValueError, match="num_samples"):
+        pipeline().fit(flow()).predict(2, predict_likelihood_parameters=True)

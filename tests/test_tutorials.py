@@ -1,0 +1,15 @@
+from pathlib import Path
+
+import jupytext
+import pytest
+from nbclient import NotebookClient
+
+TUTORIALS = sorted((Path(__file__).resolve().parent.parent / "tutorials").glob("*.py"))
+
+
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
+def test_tutorial_runs_from_empty(tutorial, tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_MIM_QUICK", "1")
+    notebook = jupytext.read(tutorial)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert (tmp_path / "first_forecast.html").exists()
