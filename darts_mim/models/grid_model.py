@@ -35,6 +35,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
 
     Args:
         time_reversal: Train on every window a second time, backwards.
+        use_static_covariates: Read the static covariates of a TimeSeries that has some.
         time_dim: Which dim is time, where it cannot be told.
         spatial_dims: Rows and columns, where they cannot be told.
         channel_dim: Which dim is the channel, where it cannot be told.
@@ -49,6 +50,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         self,
         *,
         time_reversal: bool,
+        use_static_covariates: bool,
         time_dim: str | None,
         spatial_dims: Sequence[str] | None,
         channel_dim: str | None,
@@ -61,6 +63,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             )
         self.pl_module_params = self._extract_pl_module_params(**self.model_params)
         self.time_reversal = time_reversal
+        self._considers_static_covariates = use_static_covariates
         self.dims = {"time_dim": time_dim, "spatial_dims": spatial_dims, "channel_dim": channel_dim}
         self._grids: LearntGrids | None = None
         self._fitted_on_xarray = False
@@ -138,6 +141,11 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet. Call fit(series) first.")
 
     # What darts asks for on the way
+
+    @property
+    def supports_static_covariates(self) -> bool:
+        """They stand beside every frame."""
+        return True
 
     def _setup_for_fit_from_dataset(self, *args: Any, **kwargs: Any) -> Any:
         if self.model is None:

@@ -87,6 +87,8 @@ class MIMModel(GridForecastingModel):
         time_reversal: Train on every window a second time, backwards; the published program: yes.
         lr: Learning rate; the paper: 1e-3. ``optimizer_kwargs={"lr": ...}`` wins over it.
         lr_schedule: ``"constant"``, the paper's, or ``"cosine"``, to 0 over the whole training.
+        use_static_covariates: Read the static covariates of a TimeSeries that has some: one number for
+            the whole grid, or one for each component.
         time_dim: Which dim is time, where it cannot be told.
         spatial_dims: Rows and columns, where they cannot be told.
         channel_dim: Which dim is the channel, where it cannot be told.
@@ -128,6 +130,7 @@ class MIMModel(GridForecastingModel):
         time_reversal: bool = False,
         lr: float = 1e-3,
         lr_schedule: LRSchedule = "constant",
+        use_static_covariates: bool = True,
         time_dim: str | None = None,
         spatial_dims: Sequence[str] | None = None,
         channel_dim: str | None = None,
@@ -153,13 +156,12 @@ class MIMModel(GridForecastingModel):
             raise ValueError(
                 f"The quantiles are {likelihood.quantiles}; the median is fed back to the network. Add 0.5."
             )
-        if sampling_steps and kwargs.get("use_reversible_instance_norm"):
-            raise ValueError(
-                "use_reversible_instance_norm scales the observed frames, not the true ones that "
-                "sampling_steps feeds past them. Use one of them."
-            )
         super().__init__(
-            time_reversal=time_reversal, time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim
+            time_reversal=time_reversal,
+            use_static_covariates=use_static_covariates,
+            time_dim=time_dim,
+            spatial_dims=spatial_dims,
+            channel_dim=channel_dim,
         )
         assert self.pl_module_params is not None
         self.pl_module_params["optimizer_kwargs"] = {"lr": lr} | (kwargs.get("optimizer_kwargs") or {})

@@ -121,7 +121,8 @@ class GridModule(PLForecastingModule):
         probability = true_frame_probability(self.global_step, self.sampling_steps)
         if probability == 0.0 or x_in.future_target is None:
             return None, None
-        truth = self.frames(x_in.future_target[:, -horizon:])
+        future = x_in.future_target[:, -horizon:]
+        truth = self.frames(future if self.rin is None else self.rin.transform(future))
         return truth, draw_teacher_mask(len(truth), horizon, probability, like=truth)
 
     def covariates(self, x_in: PLModuleInput, horizon: int) -> Tensor | None:
@@ -148,12 +149,12 @@ class GridModule(PLForecastingModule):
     def _on_patches(self, values: Tensor, gridded: int) -> Tensor:
         """(batch, time, value) on the patched grid: ``gridded`` channels first, then one number a time."""
         _, height, width = self.shape
-        on_grid, elsewhere = values.split(
-            [gridded * height * width, values.shape[-1] - gridded * height * width], dim=-1
-        )
-        patched = to_patches(on_grid.unflatten(-1, (gridded, height, width)), self.patch_size)
+        frames, numbers = values.tensor_split([gridded * height * width], dim=-1)
         rows, columns = (-(-side // self.patch_size) for side in (height, width))
-        spread = elsewhere[..., None, None].expand(-1, -1, -1, rows, columns)
+        spread = numbers[..., None, None].expand(-1, -1, -1, rows, columns)
+        if not gridded:
+            return spread
+        patched = to_patches(frames.unflatten(-1, (gridded, height, width)), self.patch_size)
         return torch.cat([patched, spread], dim=2)
 
     def feedback(self, output: Tensor) -> Tensor:
