@@ -111,7 +111,9 @@ class Metric(ABC):
 
     def units(self, units: str) -> str:
         """Units of the score of a field in ``units``: ``"mm"`` gives ``"mm^2"`` for the mse."""
-        if self.power == 1 or not units:
+        if self.power == 0 or not units:
+            return ""
+        if self.power == 1:
             return units
         return f"{units}^{self.power}" if units.isalpha() else f"({units})^{self.power}"
 
@@ -213,8 +215,9 @@ def _require_same_coords(forecast: xr.DataArray, observed: xr.DataArray) -> None
                 f"Forecast has {forecast.sizes[dim]} along {dim}, the truth {observed.sizes[dim]}. "
                 f"Cut both to one {dim}, e.g. with xr.align(forecast, observed)."
             )
-    for name in set(forecast.coords) & set(observed.coords):
-        if not forecast[name].variable.equals(observed[name].variable):
+    for name in [*forecast.dims, *forecast.coords]:
+        both = name in forecast.coords and name in observed.coords
+        if both and not forecast[name].variable.equals(observed[name].variable):
             raise GridMismatchError(
                 f"Forecast and truth differ in coordinate {name!r}. Select the same {name} "
                 "from both, e.g. with xr.align(forecast, observed)."
