@@ -323,12 +323,14 @@ class DampedAnomaly(Climatology):
         check_is_fitted(self, "grid_")
         known = np.isfinite(self.anomalies_)
         x = np.where(known, self.anomalies_, 0.0)
+        squares, unknown = x * x, not known.all()
         slopes = np.zeros((horizon, x.shape[1]))
         for lead in range(1, min(horizon, len(x) - 1) + 1):
-            now, later = x[:-lead], x[lead:]
-            square = np.einsum("tc,tc,tc->c", now, now, known[lead:], optimize=True)
-            product = np.einsum("tc,tc->c", now, later)
-            np.divide(product, square, out=slopes[lead - 1], where=square > 0)
+            square = squares[:-lead]
+            if unknown:
+                square = square * known[lead:]
+            total = square.sum(axis=0)
+            np.divide((x[:-lead] * x[lead:]).sum(axis=0), total, out=slopes[lead - 1], where=total > 0)
         return slopes
 
     def _reads(self, past: _Past) -> np.ndarray:
