@@ -1,0 +1,201 @@
+"""What a backtest gave: forecasts, truth and scores, and the questions one asks of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from darts_mim.grid.grid import Grid
+from darts_mim.metrics.comparison import compare_losses
+from darts_mim.metrics.pointwise import Metric, Statistic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Series = xr.DataArray | xr.Dataset
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class BacktestResult:
+    """Forecasts of every model from the same origins, the truth, and what scoring them gave.
+
+    The first model is the one of interest, the first metric the one that decides.
+    """
+
+    grid: Grid
+    metrics: tuple[Metric, ...]
+    forecasts: Mapping[str, Series]  # by model: (init_time, lead_time, the series' own dims)
+    observed: Series  # the same layout; NaN where the truth is missing
+    statistics: Mapping[str, Statistic]  # by metric: (model, init_time, lead_time, channel)
+    origins_offered: Mapping[str, int]  # by model; only those common to all are scored
+    settings: Mapping[str, str]  # how this was made, in words, for the report
+
+    @property
+    def models(self) -> list[str]:
+        """Names, in the order given."""
+        return list(self.forecasts)
+
+    @property
+    def n_origins(self) -> int:
+        """How many forecasts of each model were scored."""
+        return self.observed.sizes["init_time"]
+
+    @property
+    def units(self) -> str:
+        """Units of the series; empty if it does not say, or its variables differ."""
+        held = self.observed.data_vars.values() if isinstance(self.observed, xr.Dataset) else [self.observed]
+        said = {str(array.attrs.get("units", "")) for array in held}
+        return said.pop() if len(said) == 1 else ""
+
+    @property
+    def scores(self) -> xr.Dataset:
+        """One variable a metric, on ``(model, lead_time)``; origins and cells are pooled."""
+        return self.scores_by("lead_time")
+
+    def scores_by(self, *dims: str) -> xr.Dataset:
+        """Scores that keep ``dims``: any of ``init_time``, ``lead_time``, ``channel``; or none."""
+        pooled = [dim for dim in ("init_time", "lead_time", "channel") if dim not in dims]
+        scores = {m.name: m.score(self.statistics[m.name].sum(pooled)) for m in self.metrics}
+        for metric in self.metrics:
+            scores[metric.name].attrs["units"] = metric.units(self.units)
+        return xr.Dataset(scores)
+
+    def metric(self, name: str | None = None) -> Metric:
+        """The metric of that name; by default the first, which decides.
+
+        Raises:
+            ValueError: If the backtest was run without it.
+        """
+        for metric in self.metrics:
+            if name in (None, metric.name):
+                return metric
+        raise ValueError(
+            f"Scored were {[m.name for m in self.metrics]}, not {name!r}. "
+            f"Run backtest(..., metrics=[{name!r}])."
+        )
+
+    def skill(self, reference: str, metric: str | None = None, *, by: str | None = "lead_time") -> Any:
+        """How much of the way from ``reference`` to a perfect score each model goes.
+
+        1 - |score - perfect| / |score of the reference - perfect|.
+
+        Returns:
+            DataArray on ``(model, lead_time)``: 1 is perfect, 0 no better than ``reference``,
+            negative is worse. ``by=None`` pools the leads as well.
+        """
+        chosen = self.metric(metric)
+        miss = abs(self.scores_by(*([by] if by else []))[chosen.name] - chosen.perfect)
+        skill = 1 - miss / miss.sel(model=self._model(reference), drop=True)
+        return skill.rename("skill").assign_attrs(long_name=f"Skill over {reference}", units="1")
+
+    def compare(
+        self, model: str, reference: str, metric: str | None = None, *, by: str | None = "lead_time"
+    ) -> xr.Dataset:
+        """Is ``model`` better than ``reference``, and by more than chance?
+
+        Args:
+            model: Name of the model that may be better.
+            reference: Name of the model it is held against.
+            metric: A mean loss, such as ``"mse"`` or ``"mae"``; default: the first that was scored.
+            by: ``"lead_time"`` or ``"channel"``; None pools everything.
+
+        Returns:
+            As :func:`darts_mim.metrics.comparison.compare_losses`: ``skill``, its 95 % interval
+            ``low`` and ``high``, ``diebold_mariano`` and its ``p_value``.
+        """
+        chosen = self.metric(metric)
+        if not chosen.is_mean_loss:
+            raise ValueError(
+                f"{chosen} is not a mean over origins, so its interval is unknown. Compare one of "
+                f"{[m.name for m in self.metrics if m.is_mean_loss]}."
+            )
+        loss = self.statistics[chosen.name].value
+        loss = loss.sum([dim for dim in ("lead_time", "channel") if dim != by])
+        ours, theirs = (loss.sel(model=self._model(m), drop=True) for m in (model, reference))
+        horizon = self.observed.sizes["lead_time"]
+        return compare_losses(ours, theirs, dim="init_time", horizon=horizon).assign_attrs(
+            model=model, reference=reference, metric=chosen.name
+        )
+
+    def table(self, metric: str | None = None) -> pd.DataFrame:
+        """Scores as a table: a row a model, a column a lead, and all leads pooled at the end."""
+        name = self.metric(metric).name
+        frame = self.scores[name].to_pandas()
+        frame.columns = pd.Index(lead_labels(self.scores["lead_time"]), name="lead_time")
+        return frame.assign(**{"all leads": self.scores_by()[name].to_series()})
+
+    def summary(self) -> str:
+        """The tables of every metric as text, best first by the first metric."""
+        offered = ", ".join(f"{name} {n}" for name, n in self.origins_offered.items())
+        parts = [f"{self.n_origins} origins common to all (offered: {offered})"]
+        for metric in self.metrics:
+            units = metric.units(self.units)
+            order = abs(self.table(metric.name)["all leads"] - metric.perfect).sort_values().index
+            parts += [f"{metric.title}{f' ({units})' if units else ''}"]
+            parts += [self.table(metric.name).loc[order].to_string(float_format="{:.4g}".format)]
+        return "\n\n".join(parts)
+
+    __repr__ = summary
+
+    def plot_scores(self, metric: str | None = None) -> "Figure":
+        """See :func:`darts_mim.plotting.plot_scores`."""
+        from darts_mim import plotting
+
+        return plotting.plot_scores(self, metric)
+
+    def plot_skill(self, reference: str, metric: str | None = None) -> "Figure":
+        """See :func:`darts_mim.plotting.plot_skill`."""
+        from darts_mim import plotting
+
+        return plotting.plot_skill(self, reference, metric)
+
+    def plot_maps(self, init_time: Any, *, model: str | None = None, **options: Any) -> "Figure":
+        """Maps of one forecast; ``options`` are those of :func:`darts_mim.plotting.plot_maps`."""
+        from darts_mim import plotting
+
+        name = self._model(model or self.models[0])
+        return plotting.plot_maps(
+            self.forecasts[name].sel(init_time=init_time),
+            self.observed.sel(init_time=init_time),
+            grid=self.grid,
+            model=name,
+            **options,
+        )
+
+    def to_html(self, path: str | Path, **options: Any) -> Path:
+        """Write the report; ``options`` are those of :func:`darts_mim.report.write_report`."""
+        from darts_mim import report
+
+        return report.write_report(self, path, **options)
+
+    def _model(self, name: str) -> str:
+        if name not in self.forecasts:
+            raise ValueError(f"There is no model {name!r} here. Choose from {self.models}.")
+        return name
+
+
+def lead_labels(lead_time: xr.DataArray) -> list[str]:
+    """Lead times as a reader says them; calendar steps are counted.
+
+    >>> leads = pd.to_timedelta(["30min", "1h", "90min", "2D"])
+    >>> lead_labels(xr.DataArray(leads, dims="lead_time"))
+    ['30 min', '1 h', '1.5 h', '2 d']
+    >>> lead_labels(xr.DataArray([1, 2], dims="lead_time"))
+    ['1 step', '2 steps']
+    """
+    values = lead_time.values
+    if values.dtype.kind != "m":
+        return [f"{n} step{'s' if n > 1 else ''}" for n in values]
+    return [_duration(float(seconds)) for seconds in values / np.timedelta64(1, "s")]
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in {"d": 86400, "h": 3600, "min": 60}.items():
+        amount = seconds / size
+        if amount >= 1 and (2 * amount).is_integer():
+            return f"{amount:g} {unit}"
+    return f"{seconds:g} s"
