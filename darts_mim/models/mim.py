@@ -1,10 +1,11 @@
 """MIMModel: Memory In Memory as a darts model on grids."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from torch import nn
 
+from darts_mim.errors import GridMismatchError
 from darts_mim.grid.windows import WindowCount
 from darts_mim.models._compat import (
     PLForecastingModule,
@@ -177,6 +178,54 @@ class MIMModel(GridForecastingModel):
             "sampling_steps": sampling_steps,
             "lr_schedule": lr_schedule,
         }
+
+    @classmethod
+    def from_network(
+        cls,
+        network: MIMNetwork,
+        series: Any,
+        input_chunk_length: int,
+        output_chunk_length: int,
+        *,
+        patch_size: int = 1,
+        **kwargs: Any,
+    ) -> Self:
+        """A model around a network that was trained elsewhere, ready to predict.
+
+        Args:
+            network: E.g. a published checkpoint's, from ``mim_from_variables``. Its weights are copied.
+            series: At least one window on the grid that the network was trained on, scaled as it was
+                there. It fixes dims, coordinates and mask; nothing is trained on it.
+            input_chunk_length: Frames read.
+            output_chunk_length: Frames forecast in training, if it is trained on.
+            patch_size: Grid cells a side that were folded into channels before the network saw them.
+            **kwargs: For the constructor: what neither the network nor ``n_epochs``, 0 here, fixes.
+
+        Raises:
+            GridMismatchError: If the network's weights do not fit the series' channels and grid.
+        """
+        model = cls(
+            input_chunk_length,
+            output_chunk_length,
+            variant=network.variant,
+            hidden=network.hidden,
+            layers=1 + len(network.blocks),
+            kernel_size=network.kernel_size,
+            layer_norm=network.layer_norm,
+            patch_size=patch_size,
+            n_epochs=0,
+            **kwargs,
+        ).fit(series)
+        assert isinstance(model.model, MIMModule)
+        try:
+            model.model.network.load_state_dict(network.state_dict())
+        except RuntimeError as mismatch:
+            raise GridMismatchError(
+                f"The network's weights do not fit a series of {model.model.shape} (channel, row, column) with "
+                f"patch_size={patch_size}: {mismatch} Pass a series on the grid it was trained on, and the "
+                f"patch_size that was used there."
+            ) from mismatch
+        return model
 
     def _create_model(self, train_sample: TorchTrainingSample) -> PLForecastingModule:
         arguments = self.grid_arguments(train_sample) | self.module_arguments

@@ -82,6 +82,7 @@ class MIMNetwork(nn.Module):
                 f"Use layers=2 or more."
             )
         self.channels, self.hidden, self.patch_size = channels, hidden, patch_size
+        self.kernel_size, self.layer_norm = kernel_size, layer_norm
         self.variant, self.n_parameters, self.feedback = variant, n_parameters, feedback
         folded = channels * patch_size**2
         frame = folded + covariates
