@@ -90,8 +90,7 @@ def plot_skill(result: BacktestResult, reference: str, metric: str | None = None
     aim = "lower" if chosen.perfect == 0 else "nearer to perfect"
     figure, axes = _canvas(
         f"Skill over {reference}",
-        f"How much {aim} the {chosen.title.lower()} is"
-        + (f"; band: 95 % interval of {first}" if banded else ""),
+        f"How much {aim} the {chosen.title.lower()} is" + ("; band: 95 % interval" if banded else ""),
     )
     axes.axhline(0, color=INK, linewidth=1)
     _lines(axes, drawn, result.models)

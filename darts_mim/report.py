@@ -61,7 +61,7 @@ def write_report(
     'report.html'
     """
     duel = _Duel.of(result, reference, metric)
-    cases = _cases(duel) if times is None else dict.fromkeys(pd.to_datetime(list(times)), "Forecast")
+    cases = _cases(duel) if times is None else _chosen(duel, times)
     body = "\n".join(
         [
             _headline(duel, title),
@@ -146,8 +146,10 @@ def _verdict(duel: _Duel) -> str:
     """Who wins, in one sentence that claims no more than the numbers hold."""
     if duel.reference is None:
         return f"{duel.model}: {duel.metric.title.lower()} {duel.said(duel.model)}"
-    skill, interval = float(duel.skill()), duel.interval()
-    low, high = interval or (-np.inf, np.inf)
+    skill, (low, high) = float(duel.skill()), duel.interval() or (-np.inf, np.inf)
+    if not duel.metric.is_mean_loss:  # of which no interval is known, so that nobody is said to win
+        side = "ahead of" if skill > 0 else "behind"
+        return f"{duel.model} is {_percent(abs(skill))} {side} {duel.reference}"
     if low > 0:
         return f"{duel.model} beats {duel.reference} by {_percent(skill)}"
     if high < 0:
@@ -204,8 +206,9 @@ def _tables(duel: _Duel) -> str:
 
 
 def _table(duel: _Duel, metric: Metric) -> str:
-    """Best first, the best of each column in bold."""
+    """Best first, the best of each column in bold; all leads first, where a phone shows them."""
     frame = duel.result.table(metric.name).loc[_ranked(duel.result, metric)]
+    frame = frame[[*frame.columns[-1:], *frame.columns[:-1]]]
     best = abs(frame - metric.perfect).round(12).pipe(lambda miss: miss == miss.min())
     digits = _decimals(frame.to_numpy())
     rows: list[str] = []
@@ -242,6 +245,18 @@ def _cases(duel: _Duel) -> dict[Any, str]:
         miss.index[len(miss) // 2]: "A typical forecast, of median error",
         miss.index[-1]: "The worst forecast",
     }
+
+
+def _chosen(duel: _Duel, times: Sequence[Any]) -> dict[Any, str]:
+    wanted = pd.DatetimeIndex(np.asarray(times, "M8[ns]"))
+    origins = duel.result.observed.indexes["init_time"]
+    strange = wanted[~wanted.isin(origins)]
+    if len(strange):
+        raise ValueError(
+            f"No forecast was made at {strange[0]}. Choose times from {origins[0]} to {origins[-1]}, as in "
+            f"result.observed['init_time']."
+        )
+    return dict.fromkeys(wanted, "Forecast")
 
 
 def _maps(duel: _Duel, time: Any, what: str) -> str:
@@ -361,6 +376,7 @@ section { background: var(--paper); border-radius: 14px; padding: clamp(16px, 3v
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr));
   gap: 24px; align-items: start; }
 img { width: 100%; height: auto; display: block; }
+img:only-child { max-width: 720px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--muted); padding-bottom: 8px; }
@@ -370,6 +386,7 @@ thead th { color: var(--muted); font-weight: 500; font-size: .9rem; }
 tbody th { text-align: left; font-weight: 400; padding-left: 0; position: sticky; left: 0;
   background: var(--paper); }
 td:last-child, thead th:last-child { padding-right: 4px; }
+td:nth-child(2) { border-right: 1px solid var(--rule); }
 tr.own th { color: var(--accent); font-weight: 600; }
 td.best { font-weight: 700; }
 details { margin-top: 18px; }

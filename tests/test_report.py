@@ -82,7 +82,7 @@ def test_the_best_score_of_each_column_is_bold(tmp_path):
         rows = re.findall("<th scope=row>(.*?)</th>(.*?)</tr>", table)
         bold = np.array([["best" in cell for cell in cells.split("</td>")[:-1]] for _, cells in rows])
         size = result.table(metric).abs().loc[[name for name, _ in rows]].to_numpy()
-        np.testing.assert_array_equal(bold, size == size.min(axis=0))
+        np.testing.assert_array_equal(bold, np.roll(size == size.min(axis=0), 1, axis=1))  # all leads first
 
 
 def test_the_file_needs_nothing_else(tmp_path):
@@ -105,9 +105,11 @@ def test_the_cases_are_the_median_and_the_worst(tmp_path):
 
 def test_times_can_be_chosen(tmp_path):
     result = scored({"MIM": 1.0, "last": 2.0})
-    times = result.observed["init_time"].values[[3, 7]]
+    times = result.observed["init_time"][[3, 7]]
     headings = text(written(result, tmp_path, times=times), "h2")
-    assert [f"Forecast: {report.said_time(time)}" for time in times] == headings[1:3]
+    assert [f"Forecast: {report.said_time(time)}" for time in times.values] == headings[1:3]
+    with pytest.raises(ValueError, match="No forecast was made at 2023"):
+        written(result, tmp_path, times=["2023-01-01"])
 
 
 def test_names_are_escaped(tmp_path):
@@ -136,6 +138,8 @@ def test_another_reference_and_metric(tmp_path):
     assert re.fullmatch(r"MIM beats normal by 6\d %", *text(html, "h1"))
     score = float(result.scores_by()["mae"].sel(model="MIM"))
     assert f"Mean absolute error {score:.3f} mm" in html and "the best of" not in html
+    rmse = written(result, tmp_path, metric="rmse")
+    assert re.fullmatch(r"MIM is 5\d % ahead of last", *text(rmse, "h1")) and "interval" not in rmse
     with pytest.raises(ValueError, match=r"held against \['last', 'normal'\]"):
         result.to_html(tmp_path / "x.html", reference="MIM")
 
