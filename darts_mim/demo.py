@@ -51,7 +51,7 @@ def make_model(*, n_epochs: int = 4, random_state: int = 0, progress: bool = Fal
     return GridPipeline(
         [
             ("week", SeasonalAnomaly("7D")),
-            ("scale", GridScaler("standard")),
+            ("scale", GridScaler("standard", deviations=3)),
             (
                 "mim",
                 MIMModel(

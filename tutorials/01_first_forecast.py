@@ -58,7 +58,7 @@ quick = bool(os.environ.get("DARTS_MIM_QUICK"))  # set where this page is only c
 model = GridPipeline(
     [
         ("week", SeasonalAnomaly("7D")),
-        ("scale", GridScaler("standard")),
+        ("scale", GridScaler("standard", deviations=3)),
         (
             "mim",
             MIMModel(

@@ -26,6 +26,8 @@ class GridScaler(GridTransformer):
             negative, then as "minmax".
         per: One scale for the whole "grid", for each "channel", or for each "cell" of a channel.
         feature_range: Where "minmax" and "log1p" bring the training values.
+        deviations: How many standard deviations "standard" brings to 1; 3 keeps long tails, such as
+            those of traffic anomalies, near where a network works best.
         time_dim: Name of the time dim, if it cannot be told.
         spatial_dims: Names of rows and columns, if they cannot be told.
         channel_dim: Name of the channel dim, if it cannot be told.
@@ -56,6 +58,7 @@ class GridScaler(GridTransformer):
         *,
         per: Literal["grid", "channel", "cell"] = "grid",
         feature_range: tuple[float, float] = (0.0, 1.0),
+        deviations: float = 1.0,
         time_dim: str | None = None,
         spatial_dims: tuple[str, str] | None = None,
         channel_dim: str | None = None,
@@ -64,6 +67,7 @@ class GridScaler(GridTransformer):
         self.method = method
         self.per = per
         self.feature_range = feature_range
+        self.deviations = deviations
 
     def _learn(self, arrays: list[xr.DataArray]) -> None:
         self._check_arguments()
@@ -82,6 +86,8 @@ class GridScaler(GridTransformer):
             low, high = self.feature_range
             spread = spread / (high - low)
             level = level - low * spread
+        elif self.method == "standard":
+            spread = spread * self.deviations
         self.center_, self.scale_ = level, spread
 
     def _check_arguments(self) -> None:
@@ -97,6 +103,8 @@ class GridScaler(GridTransformer):
                 f"feature_range={self.feature_range!r} came, where (low, high) with low < high is "
                 f"wanted, e.g. (0.0, 1.0)."
             )
+        if not self.deviations > 0:
+            raise ValueError(f"deviations={self.deviations!r} came, where a positive number is wanted.")
 
     def _forward(self, array: xr.DataArray) -> xr.DataArray:
         if self.method == "log1p":

@@ -221,9 +221,9 @@ class MIMModel(GridForecastingModel):
             model.model.network.load_state_dict(network.state_dict())
         except RuntimeError as mismatch:
             raise GridMismatchError(
-                f"The network's weights do not fit a series of {model.model.shape} (channel, row, column) with "
-                f"patch_size={patch_size}: {mismatch} Pass a series on the grid it was trained on, and the "
-                f"patch_size that was used there."
+                f"The network's weights do not fit a series of {model.model.shape} (channel, row, column) "
+                f"with patch_size={patch_size}: {mismatch} Pass a series on the grid it was trained on, and "
+                f"the patch_size that was used there."
             ) from mismatch
         return model
 

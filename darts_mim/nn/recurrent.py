@@ -83,7 +83,8 @@ class MIMNetwork(nn.Module):
             )
         self.channels, self.hidden, self.patch_size = channels, hidden, patch_size
         self.kernel_size, self.layer_norm = kernel_size, layer_norm
-        self.variant, self.n_parameters, self.feedback = variant, n_parameters, feedback
+        self.variant: Variant = variant
+        self.n_parameters, self.feedback = n_parameters, feedback
         folded = channels * patch_size**2
         frame = folded + covariates
         if variant == "released":

@@ -47,6 +47,14 @@ def test_equals_scikit_learn(method, theirs, per, nan, block, monkeypatch):
     np.testing.assert_allclose(columns(scaler.transform(test), per), expected, rtol=1e-9, atol=1e-12)
 
 
+def test_three_standard_deviations_become_one():
+    series = temperature()
+    scaled = GridScaler("standard", deviations=3).fit(series).transform(series)
+    np.testing.assert_allclose(scaled, (series - series.mean()) / (3 * series.std()), atol=1e-12)
+    with pytest.raises(ValueError, match="positive"):
+        GridScaler("standard", deviations=0).fit(series)
+
+
 def test_log1p_equals_numpy():
     rain = np.maximum(temperature() - 280, 0)
     scaled = GridScaler("log1p", feature_range=(-1, 1)).fit(rain).transform(rain)
