@@ -281,7 +281,7 @@ class Grid:
         """
         front = ("init_time", "lead_time")
         coords = {
-            "init_time": init_times,
+            "init_time": np.asarray(init_times),  # a named index would be a dim of that name
             "lead_time": lead_times,
             "valid_time": (front, np.asarray(valid_times)),
         }
