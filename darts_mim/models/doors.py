@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from darts_mim.errors import GapError
-from darts_mim.grid.grid import Grid
+from darts_mim.grid.grid import METADATA_KEY, Grid
 from darts_mim.grid.windows import WHOLE, row_kinds
 from darts_mim.models._compat import TimeSeries
 from darts_mim.models.timeseries import (
@@ -75,8 +75,10 @@ def gather(forecasts: Sequence[TimeSeries]) -> Any:
     Raises:
         GapError: If every one is.
     """
-    mask = Grid.of_timeseries(forecasts[0]).mask
-    masked = None if mask is None else mask.ravel()
+    first = forecasts[0]
+    mask = Grid.from_metadata((first.metadata or {})[METADATA_KEY]).mask
+    # likelihood parameters are several components a cell
+    masked = None if mask is None else mask.ravel().repeat(first.n_components // mask.size)
     whole = [
         one for one in forecasts if (row_kinds(one.all_values(copy=False)[..., 0], masked) == WHOLE).all()
     ]

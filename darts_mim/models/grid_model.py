@@ -24,6 +24,7 @@ from darts_mim.models.learnt import FUTURE, PAST, SERIES, LearntGrids
 
 UNIT_SCALE = 10.0  # a root mean square beyond it is far from what a network is initialised for
 DIMS = ("time_dim", "spatial_dims", "channel_dim")
+TRAINING = ("loss_frames", "sampling_steps", "time_reversal", "lr", "lr_schedule")
 
 
 class GridForecastingModel(MixedCovariatesTorchModel):
@@ -256,6 +257,11 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         super()._check_ckpt_parameters(tfm_save)
         self._grids = tfm_save._grids  # load_weights() builds the network without having seen a series
 
+    @property
+    def _ckpt_skipped_params(self) -> list[str]:
+        """Arguments that may differ from those of the model whose weights are loaded."""
+        return [*super()._ckpt_skipped_params, *TRAINING, *DIMS]
+
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         if self.model is not None and not self._weights_beside:
@@ -325,10 +331,15 @@ def _require_whole_covariates(dataset: SequentialTorchInferenceDataset) -> None:
                 )
 
 
+def _root_mean_square(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.sqrt(np.mean(np.square(known, dtype=np.float64)))) if known.size else 0.0
+
+
 def _warn_if_not_scaled(series: TimeSeries | Sequence[TimeSeries]) -> None:
     several = [series] if isinstance(series, TimeSeries) else series
-    arrays = [one.all_values(copy=False) for one in several]
-    scale = max(float(np.sqrt(np.nanmean(np.square(each, dtype=np.float64)))) for each in arrays)
+    # a thousand frames tell the scale, and a large series is not copied for it
+    scale = max(_root_mean_square(one.all_values(copy=False)[:: 1 + len(one) // 1000]) for one in several)
     if scale > UNIT_SCALE:
         warnings.warn(
             f"The series' root mean square is {scale:.4g}, and the network is made for values near 1. "

@@ -70,7 +70,6 @@ class GridModule(PLForecastingModule):
             seen = torch.zeros(components).index_fill(0, index, 1.0).reshape(1, 1, *self.shape)
             self.register_buffer("seen", to_patches(seen, patch_size)[:, 0], persistent=False)
             self.n_targets = len(index)
-        self.random_state: list[Tensor] | None = None  # of a fit to be resumed
         self.network = self.build_network()
 
     @abstractmethod
@@ -237,17 +236,13 @@ class GridModule(PLForecastingModule):
         checkpoint["random_state"] = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """As in darts; the random state is put back when the fit goes on."""
+        """As in darts; a fit that goes on takes the random state up."""
         super().on_load_checkpoint(checkpoint)
-        self.random_state = checkpoint["random_state"]
-
-    def on_train_start(self) -> None:
-        """Put the random state back, if this fit resumes another."""
-        if self.trainer.ckpt_path is not None and self.random_state is not None:
-            on_cpu, *on_devices = self.random_state
+        if self._trainer is not None:
+            on_cpu, *on_devices = checkpoint["random_state"]
             torch.set_rng_state(on_cpu)
-            torch.cuda.set_rng_state_all(on_devices)
-        self.random_state = None
+            for device, state in enumerate(on_devices[: torch.cuda.device_count()]):
+                torch.cuda.set_rng_state(state, device)
 
 
 def centre(likelihood: TorchLikelihood, output: Tensor) -> Tensor:

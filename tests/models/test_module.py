@@ -280,6 +280,7 @@ def test_optimizer_kwargs_win_over_lr(tiny, series):
     assert lr(lr=0.5, optimizer_kwargs={"weight_decay": 0.1}) == 0.5
 
 
+@pytest.mark.filterwarnings("ignore:You called `self.log")  # without a logger
 def test_metrics_read_observed_cells_alone(tiny, masked):
     import torchmetrics
 
