@@ -118,7 +118,9 @@ def run(out: Path, *, quick: bool = False, random_state: int = 0, console: Conso
         horizon=HORIZON,
         metrics=["mse", "mae", "rmse"],
     )
-    console.print(f"[bold]3/3[/] Writing the report ...\n\n{result.table('mse')}\n")
+    table = result.table("mse").to_string(float_format="{:.1f}".format)
+    console.print(f"\nMean squared error, {result.units} squared, by lead time:\n{table}\n", soft_wrap=True)
+    console.print("[bold]3/3[/] Writing the report ...")
     report = out / "report.html"
     out.mkdir(parents=True, exist_ok=True)
     result.to_html(report, title="Taxi flow in New York, up to two hours ahead")
