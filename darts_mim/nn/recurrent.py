@@ -52,7 +52,8 @@ class MIMNetwork(nn.Module):
             gives out for it, with ``n_parameters`` as a last axis.
 
     Raises:
-        ValueError: If there are fewer than 2 layers, an even kernel, or no ``grid`` where one is needed.
+        ValueError: If there are fewer than 2 layers, an even kernel, no ``grid`` where one is needed, or
+            several parameters and no ``feedback``.
 
     >>> network = MIMNetwork(channels=2, hidden=8, layers=3, kernel_size=3)
     >>> network(torch.zeros(1, 4, 2, 6, 5), horizon=4).shape
@@ -80,6 +81,11 @@ class MIMNetwork(nn.Module):
             raise ValueError(
                 f"layers is {layers}; MIM needs the ST-LSTM and at least one block above it. "
                 f"Use layers=2 or more."
+            )
+        if n_parameters > 1 and feedback is None:
+            raise ValueError(
+                f"n_parameters is {n_parameters}, and nothing says which frame they feed back. Pass "
+                f"feedback=, e.g. lambda output: output[..., 0]."
             )
         self.channels, self.hidden, self.patch_size = channels, hidden, patch_size
         self.kernel_size, self.layer_norm = kernel_size, layer_norm
@@ -122,9 +128,18 @@ class MIMNetwork(nn.Module):
             covariates: What is known when frame t is read, for t = 1..T-1+horizon, on the patched grid.
 
         Returns:
-            (batch, T - 1 + horizon, channel, height, width), and a last
-            axis for the numbers of a distribution where ``n_parameters`` is above 1.
+            (batch, T - 1 + horizon, channel, height, width), and a last axis for the numbers of a
+            distribution where ``n_parameters`` is above 1.
+
+        Raises:
+            ValueError: If ``horizon`` is below 1, or ``true_future`` comes without ``teacher_mask``.
         """
+        if horizon < 1:
+            raise ValueError(f"horizon is {horizon}; at least one frame is forecast. Use 1 or more.")
+        if (true_future is None) != (teacher_mask is None):
+            raise ValueError(
+                "true_future are the frames that teacher_mask says to feed. Pass both or neither."
+            )
         height, width = observed.shape[-2:]
         frames = to_patches(observed, self.patch_size)
         truth = None if true_future is None else to_patches(true_future, self.patch_size)

@@ -258,11 +258,23 @@ def test_states_are_those_of_the_documented_layers():
         ({"layers": 1}, r"layers is 1; .* Use layers=2 or more"),
         ({"kernel_size": 4}, r"kernel_size is 4; .* Use 3 or 5"),
         ({"variant": "released"}, r"variant='released' .* pass grid=\(rows, columns\)"),
+        ({"n_parameters": 2}, r"n_parameters is 2, .* Pass feedback="),
     ],
 )
 def test_what_cannot_be_built_is_an_error(arguments, message):
     with pytest.raises(ValueError, match=message):
         MIMNetwork(CHANNELS, HIDDEN, **arguments)
+
+
+def test_a_mask_without_the_true_frames_is_an_error():
+    network, mask = build(layers=2), torch.ones(len(frames()), HORIZON - 1, dtype=torch.float64)
+    with pytest.raises(ValueError, match="Pass both or neither"):
+        network(frames(), HORIZON, teacher_mask=mask)
+
+
+def test_no_horizon_is_an_error():
+    with pytest.raises(ValueError, match="horizon is 0"):
+        build(layers=2)(frames(), 0)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
