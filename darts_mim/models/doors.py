@@ -1,6 +1,7 @@
 """Darts' methods, so that they take grids in xarray and answer in kind."""
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -41,6 +42,14 @@ def to_darts(value: Any, dims: Mapping[str, Any], *, covariates: bool = False) -
     return value
 
 
+def arguments_to_darts(arguments: Mapping[str, Any], dims: Mapping[str, Any]) -> dict[str, Any]:
+    """Each of a call's arguments as darts takes it; covariates may be numbers a time."""
+    return {
+        name: to_darts(value, dims, covariates=name.endswith("covariates"))
+        for name, value in arguments.items()
+    }
+
+
 def to_xarray(result: Any) -> Any:
     """A TimeSeries, or each of a list, as the grid it carries."""
     return from_timeseries(result) if isinstance(result, TimeSeries) else [from_timeseries(r) for r in result]
@@ -57,24 +66,37 @@ def takes_grids(method: Callable[..., Any]) -> Callable[..., Any]:
     Args:
         method: Of an object that says in ``dims`` how to tell the dims of a grid.
     """
+    _, *names = inspect.signature(method).parameters
 
     @functools.wraps(method)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        entered = {
-            name: to_darts(value, self.dims, covariates=name.endswith("covariates"))
-            for name, value in kwargs.items()
-        }
-        return method(self, *(to_darts(value, self.dims) for value in args), **entered)
+        named = dict(zip(names, args, strict=False)) | kwargs
+        return method(self, **arguments_to_darts(named, self.dims))
 
     return wrapped
 
 
-def gather(forecasts: Sequence[TimeSeries]) -> Any:
-    """Forecasts of one series over (init_time, lead_time); those from a broken window are left out.
+def gather(forecasts: Any, series: Any, *, last_points_only: bool) -> Any:
+    """Historical forecasts as grids, one a series.
 
-    Raises:
-        GapError: If every one is.
+    Args:
+        forecasts: From darts: of each series, or of the one, a TimeSeries of last points or a list of
+            whole forecasts.
+        series: What was forecast, one or several.
+        last_points_only: Whether only the last frame of each forecast was kept.
+
+    Returns:
+        Last points over time; whole forecasts over (init_time, lead_time).
     """
+    if last_points_only:
+        return to_xarray(forecasts)
+    return (
+        [_gathered(each) for each in forecasts] if isinstance(series, list | tuple) else _gathered(forecasts)
+    )
+
+
+def _gathered(forecasts: Sequence[TimeSeries]) -> Any:
+    """Forecasts of one series over (init_time, lead_time); those from a broken window are left out."""
     first = forecasts[0]
     mask = Grid.from_metadata((first.metadata or {})[METADATA_KEY]).mask
     # likelihood parameters are several components a cell
@@ -91,6 +113,6 @@ def gather(forecasts: Sequence[TimeSeries]) -> Any:
         warnings.warn(
             f"{len(forecasts) - len(whole)} of {len(forecasts)} origins are left out: their input window "
             f"touches a missing time or NaN.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return from_forecasts(whole)

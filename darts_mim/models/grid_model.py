@@ -19,7 +19,15 @@ from darts_mim.models._compat import (
     TorchTrainingSample,
 )
 from darts_mim.models.datasets import GridTrainingDataset
-from darts_mim.models.doors import gather, is_gridded, like, takes_grids, to_darts, to_xarray
+from darts_mim.models.doors import (
+    arguments_to_darts,
+    gather,
+    is_gridded,
+    like,
+    takes_grids,
+    to_darts,
+    to_xarray,
+)
 from darts_mim.models.learnt import FUTURE, PAST, SERIES, LearntGrids
 
 UNIT_SCALE = 10.0  # a root mean square beyond it is far from what a network is initialised for
@@ -106,9 +114,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         forecasts = takes_grids(MixedCovariatesTorchModel.historical_forecasts)(self, series, *args, **kwargs)
         if not gridded:
             return forecasts
-        if kwargs["last_points_only"]:
-            return to_xarray(forecasts)
-        return [gather(one) for one in forecasts] if isinstance(series, list | tuple) else gather(forecasts)
+        return gather(forecasts, series, last_points_only=kwargs["last_points_only"])
 
     @like(MixedCovariatesTorchModel.backtest)
     def backtest(self, series: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
@@ -120,9 +126,11 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     def residuals(self, series: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
         gridded = is_gridded(series)
         if gridded:
-            kwargs = {"retrain": False, "show_warnings": False} | kwargs
+            kwargs = {"retrain": False, "last_points_only": True, "show_warnings": False} | kwargs
         errors = takes_grids(MixedCovariatesTorchModel.residuals)(self, series, *args, **kwargs)
-        return to_xarray(errors) if gridded and not kwargs.get("values_only") else errors
+        if not gridded or kwargs.get("values_only"):
+            return errors
+        return gather(errors, series, last_points_only=kwargs["last_points_only"])
 
     lr_find = takes_grids(MixedCovariatesTorchModel.lr_find)
     scale_batch_size = takes_grids(MixedCovariatesTorchModel.scale_batch_size)
@@ -131,11 +139,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     @like(MixedCovariatesTorchModel.gridsearch.__func__)
     def gridsearch(cls, parameters: dict[str, Any], series: Any, **kwargs: Any) -> Any:  # noqa: D102
         dims = {name: parameters[name][0] for name in DIMS if name in parameters}
-        entered = {
-            name: to_darts(value, dims, covariates=name.endswith("covariates"))
-            for name, value in kwargs.items()
-        }
-        return super().gridsearch(parameters, to_darts(series, dims), **entered)
+        return super().gridsearch(parameters, **arguments_to_darts({"series": series} | kwargs, dims))
 
     def _require_fitted(self) -> None:
         if self.model is None:
@@ -252,6 +256,11 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             bare.trainer = self._setup_trainer(None, self.model, verbose=False)
             bare.trainer.strategy.connect(self.model)
         super(GridForecastingModel, bare).save(path, clean)
+
+    def _clean(self) -> Self:
+        model = super()._clean()
+        model._weights_beside = self._weights_beside
+        return model
 
     def _check_ckpt_parameters(self, tfm_save: "GridForecastingModel") -> None:
         super()._check_ckpt_parameters(tfm_save)

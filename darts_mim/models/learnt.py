@@ -59,6 +59,8 @@ class LearntGrids:
     def admit(self, several: Sequence[TimeSeries], role: str) -> list[TimeSeries]:
         """Check that series lie on the grid that was learnt, and put 0 where that grid is masked.
 
+        Behind the frames of covariates there may be numbers a time.
+
         Raises:
             GridMismatchError: If they lie on another.
         """
@@ -67,6 +69,8 @@ class LearntGrids:
             encoded = (series.metadata or {}).get(METADATA_KEY)
             if grid is not None and encoded is not None and encoded != self.encoded[role]:
                 grid.require_same(Grid.from_metadata(encoded), f"The {role}")
+            if grid is not None and (role == SERIES or series.n_components < grid.n_components):
+                grid.require_width(series.n_components, f"The {role}")
         return list(several) if masked is None else [_zeroed(series, masked) for series in several]
 
 

@@ -48,10 +48,9 @@ def to_timeseries(
     grid = Grid.of(series, time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim)
     values = grid.components(series).astype(np.float32, copy=False)
     values, times = fill_axis(values, times_of(series, grid.time_dim))
-    channels, height, width = grid.shape
-    names = [
-        f"{grid.channels[c]}_{i}_{j}" for c in range(channels) for i in range(height) for j in range(width)
-    ]
+    _, height, width = grid.shape
+    labels = ["cell" if label is None else label for label in grid.channels]
+    names = [f"{label}_{i}_{j}" for label in labels for i in range(height) for j in range(width)]
     return TimeSeries(
         times=times,
         values=values[:, :, np.newaxis],

@@ -147,6 +147,19 @@ def test_backtest_and_residuals_are_those_of_the_forecasts(fitted, series):
     np.testing.assert_allclose(errors, (truth - past)[:, -1], rtol=0, atol=1e-6)
 
 
+def test_whole_residuals_and_forecasts_past_the_end(fitted, series):
+    options = {"start": 36, "forecast_horizon": 3}
+    past = fitted.historical_forecasts(series, **options)
+    errors = fitted.residuals(series, last_points_only=False, **options)
+    assert errors.dims == past.dims and errors.valid_time.identical(past.valid_time)
+    np.testing.assert_allclose(
+        errors, series.sel(time=past.valid_time).transpose(*past.dims) - past, atol=1e-6
+    )
+    further = fitted.historical_forecasts(series, overlap_end=True, **options)
+    assert further.sizes["init_time"] == past.sizes["init_time"] + 3
+    np.testing.assert_allclose(further.values[-1], fitted.predict(3).values, rtol=1e-5, atol=1e-6)
+
+
 def test_gridsearch(tiny, series):
     parameters = {name: [value] for name, value in tiny().model_params.items() if name != "hidden"}
     parameters["hidden"] = [2, 4]
@@ -211,6 +224,11 @@ def test_covariates_reach_the_forecast(tiny, frames, role, kind):
         assert not np.array_equal(model.predict(2, series, **{role: other}), before)
 
 
+def test_covariates_may_stand_in_darts_order_of_arguments(tiny, series):
+    hour = series.time.dt.hour / 24
+    assert equal(weights(tiny().fit(series, hour)), weights(tiny().fit(series, past_covariates=hour)))
+
+
 def test_static_covariates_reach_the_forecast(tiny, target):
     import pandas as pd
 
@@ -271,6 +289,12 @@ def test_time_reversal_trains_on_twice_the_windows(tiny, series):
     assert model.windows_.used == 35
     with pytest.raises(ValueError, match="time_reversal=True reads windows backwards"):
         tiny(time_reversal=True).fit(series, past_covariates=series)
+
+
+def test_reversible_instance_norm_forecasts_at_any_scale(tiny, series):
+    model = tiny(use_reversible_instance_norm={"affine": False, "eps": 0.0}).fit(series)
+    large = model.predict(3, series * 1000 - 500)
+    np.testing.assert_allclose((large + 500) / 1000, model.predict(3), rtol=0, atol=1e-5)
 
 
 # With the rest of darts
