@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import xarray as xr
-from pytorch_lightning.callbacks import RichProgressBar
 from rich.console import Console
 
 from darts_mim.backtest import backtest
@@ -43,11 +42,7 @@ def make_model(*, n_epochs: int = 4, random_state: int = 0, progress: bool = Fal
         random_state: Seed of weights and shuffling.
         progress: Show a progress bar while fitting.
     """
-    trainer = {
-        "enable_model_summary": False,
-        "enable_progress_bar": progress,
-        "callbacks": [RichProgressBar()] if progress else [],
-    }
+    trainer = {"enable_model_summary": False, "enable_progress_bar": progress}
     return GridPipeline(
         [
             ("week", SeasonalAnomaly("7D")),
@@ -107,7 +102,7 @@ def run(out: Path, *, quick: bool = False, random_state: int = 0, console: Conso
     model = make_model(n_epochs=1 if quick else 4, random_state=random_state, progress=console.is_terminal)
     model.fit(train)
     trained = time.monotonic() - started
-    console.print(f"    {model['mim'].windows_}; {trained:.0f} s.")
+    console.print(f"    {model.forecaster.windows_}; {trained:.0f} s.")
     console.print(
         f"[bold]2/3[/] Forecasting {HORIZON} half hours ahead, over and over, through the test part ..."
     )

@@ -29,7 +29,7 @@ OUTSIDE = {
 }
 OUTSIDE_OF_ONE_FILE = {"nn/released.py": {"numpy"}}  # checkpoints are NumPy arrays
 DARTS = {"darts", "lightning", "pytorch_lightning"}
-WITH_DARTS = {"models", "demo"}  # the demo is a user, and shows a progress bar of Lightning's
+WITH_DARTS = {"models"}
 
 
 class Import(NamedTuple):
