@@ -86,7 +86,9 @@ def find_dims(
             f"{_listed(series)}; {forecast[0]!r} belongs to forecasts, and a series is wanted. Take "
             f"one, e.g. .isel({forecast[0]}=0)."
         )
-    coords = xr.Dataset(coords=series.coords).cf.guess_coord_axis()
+    # cf_xarray knows NumPy's types alone; times with a zone are refused by name later on
+    strange = [name for name, coord in series.coords.items() if not isinstance(coord.dtype, np.dtype)]
+    coords = xr.Dataset(coords=series.coords).drop_vars(strange).cf.guess_coord_axis()
     time = time_dim or _find_time(series, coords, taken=(*(spatial or ()), channel_dim))
     rest = [dim for dim in dims if dim not in (time, channel_dim)]
     if spatial is None:

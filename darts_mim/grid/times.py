@@ -28,16 +28,18 @@ def times_of(series: xr.DataArray | xr.Dataset, time_dim: str) -> pd.DatetimeInd
     if isinstance(index, pd.DatetimeIndex) and index.tz is None:
         _require_increasing(index, time_dim)
         return index
+    new = f"pd.date_range('2024-01-01', periods={series.sizes[time_dim]}, freq='1h')"
     if index is None:
         came = "no coordinate"
     elif type(index).__name__ == "CFTimeIndex":
         came = f"a cftime calendar, {getattr(index, 'calendar', '')!r}"
+    elif isinstance(index, pd.DatetimeIndex):
+        came, new = f"the time zone {index.tz}", f"series.indexes[{time_dim!r}].tz_convert(None)"
     else:
-        came = f"coordinates of type {getattr(index, 'tz', None) or index.dtype}"
+        came = f"coordinates of type {index.dtype}"
     raise TimeAxisError(
         f"{time_dim!r} has {came}, where plain datetimes (datetime64) are wanted. Give it some, e.g. "
-        f".assign_coords({time_dim}=pd.date_range('2024-01-01', periods={series.sizes[time_dim]}, "
-        f"freq='1h')); a cftime calendar is changed by .convert_calendar('standard')."
+        f".assign_coords({time_dim}={new}); a cftime calendar is changed by .convert_calendar('standard')."
     )
 
 

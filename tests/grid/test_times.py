@@ -4,6 +4,7 @@ import pytest
 import xarray as xr
 
 from darts_mim.errors import TimeAxisError
+from darts_mim.grid.grid import Grid
 from darts_mim.grid.times import (
     fixed_step,
     following,
@@ -68,6 +69,14 @@ def test_bad_times_are_named(times, message):
 def test_an_axis_that_holds_no_datetimes_is_an_error(index, message):
     with pytest.raises(TimeAxisError, match=rf"'t' has {message}.*\.assign_coords\(t=pd.date_range"):
         times_of(xr.DataArray(np.zeros(3), coords={"t": index}, dims="t"), "t")
+
+
+def test_a_time_zone_is_an_error_with_the_remedy():
+    times = pd.date_range("2024-01-01", periods=3, freq="h", tz="Europe/Paris")
+    series = xr.DataArray(np.zeros((3, 2, 4)), {"time": times}, ("time", "y", "x"))
+    with pytest.raises(TimeAxisError, match=r"time zone Europe/Paris.*tz_convert\(None\)"):
+        Grid.of(series)
+    Grid.of(series.assign_coords(time=series.indexes["time"].tz_convert(None)))
 
 
 def test_a_cftime_axis_is_an_error_with_the_remedy():
