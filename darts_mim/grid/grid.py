@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from darts_mim.errors import GapError, GridMismatchError, TooShortError
+from darts_mim.errors import GapError, GridDimsError, GridMismatchError, TooShortError
 from darts_mim.grid import encoding
 from darts_mim.grid.dims import FORECAST_DIMS, find_dims
 from darts_mim.grid.times import times_of
@@ -76,7 +76,7 @@ class Grid:
                 only if its first frame holds NaN.
 
         Raises:
-            GridDimsError: If the dims cannot be told apart.
+            GridDimsError: If the dims cannot be told apart, or two channels have one label.
             TimeAxisError: If the times are not datetimes, each once and in order.
             TooShortError: If there are no frames.
             GapError: If all values are NaN.
@@ -87,6 +87,11 @@ class Grid:
             raise TooShortError(f"The series has no frames along {roles.time!r}. Pass at least one.")
         times_of(array, roles.time)
         grid = cls._of_roles(series, roles.time, roles.spatial, roles.channel)
+        if len(set(grid.channels)) < grid.n_channels:
+            raise GridDimsError(
+                f"The channels {grid.channels} do not all have a label of their own. Give them one each, "
+                f"e.g. .assign_coords({roles.channel}=range({grid.n_channels}))."
+            )
         return grid._with_mask(series) if with_mask else grid
 
     @classmethod
@@ -226,10 +231,15 @@ class Grid:
         arrays = {
             name: self._without_channel(canonical, position, drop=True)
             .transpose(*variable.dims)
+            .drop_attrs(deep=False)  # stacked, the variables carry the Dataset's
             .assign_attrs(variable.attrs)
             for position, (name, variable) in enumerate(like.data_vars.items())
         }
-        return xr.Dataset(arrays, attrs=like.attrs)
+        restored = xr.Dataset(arrays, attrs=like.attrs)
+        # a scalar coordinate that has the channel dim's name was lost in stacking
+        return restored.assign_coords(
+            {name: like[name] for name in like.coords if name not in restored.coords}
+        )
 
     def _without_channel(self, canonical: xr.DataArray, position: int, *, drop: bool) -> xr.DataArray:
         """One channel of an array whose channel dim the user does not have."""

@@ -9,6 +9,7 @@ from darts import TimeSeries
 
 from darts_mim.errors import (
     GapError,
+    GridDimsError,
     GridMismatchError,
     TimeAxisError,
     TooShortError,
@@ -299,6 +300,13 @@ def test_bad_times_and_empty_series_are_errors():
         Grid.of(series[:0])
     with pytest.raises(GapError, match="Every value of the series is NaN"):
         Grid.of(series * np.nan)
+
+
+def test_two_channels_of_one_label_are_an_error_with_the_remedy():
+    twice = flow().assign_coords(channel=["flow", "flow"])
+    with pytest.raises(GridDimsError, match=r"assign_coords\(channel=range\(2\)\)"):
+        Grid.of(twice)
+    assert Grid.of(twice.assign_coords(channel=range(2))).channels == (0, 1)
 
 
 def test_the_picture_in_words():

@@ -89,6 +89,7 @@ def test_one_channel_datasets_and_darts_series_give_the_same_numbers(make):
     changed = make().fit(dataset).transform(dataset)
     np.testing.assert_allclose(changed.to_dataarray("channel"), expected.transpose("channel", ...))
     assert list(changed) == ["inflow", "outflow"]
+    assert [array.attrs for array in (changed, *changed.values())] == [dataset.attrs, {}, {}]
 
     darts_series = as_timeseries(series)
     model = make().fit(darts_series)
@@ -103,6 +104,14 @@ def test_one_channel_datasets_and_darts_series_give_the_same_numbers(make):
     model = make().fit(plain)
     assert model.transform(plain).dims == ("time", "lat", "lon")
     np.testing.assert_allclose(there_and_back(model, plain), plain[lost(model) :], atol=1e-9)
+
+
+@EACH
+def test_a_dataset_of_one_selected_channel_keeps_its_label(make):
+    series = flow().isel(channel=0).to_dataset(name="flow")
+    changed = make().fit(series).transform(series)
+    assert changed["channel"].item() == "inflow"
+    assert set(changed.coords) == set(series.coords)
 
 
 @EACH
