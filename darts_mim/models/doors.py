@@ -11,7 +11,6 @@ import pandas as pd
 import xarray as xr
 
 from darts_mim.errors import GapError
-from darts_mim.grid.grid import METADATA_KEY, Grid
 from darts_mim.grid.windows import WHOLE, row_kinds
 from darts_mim.models._compat import TimeSeries
 from darts_mim.models.timeseries import (
@@ -90,20 +89,23 @@ def gather(forecasts: Any, series: Any, *, last_points_only: bool) -> Any:
     """
     if last_points_only:
         return to_xarray(forecasts)
-    return (
-        [_gathered(each) for each in forecasts] if isinstance(series, list | tuple) else _gathered(forecasts)
-    )
+    several = isinstance(series, list | tuple)
+    return [from_forecasts(each) for each in forecasts] if several else from_forecasts(forecasts)
 
 
-def _gathered(forecasts: Sequence[TimeSeries]) -> Any:
-    """Forecasts of one series over (init_time, lead_time); those from a broken window are left out."""
-    first = forecasts[0]
-    mask = Grid.from_metadata((first.metadata or {})[METADATA_KEY]).mask
-    # likelihood parameters are several components a cell
-    masked = None if mask is None else mask.ravel().repeat(first.n_components // mask.size)
-    whole = [
-        one for one in forecasts if (row_kinds(one.all_values(copy=False)[..., 0], masked) == WHOLE).all()
-    ]
+def without_broken(forecasts: Sequence[Any], masked: np.ndarray | None) -> Sequence[Any]:
+    """The forecasts, of one series or of each, less those that were made from a broken window.
+
+    Args:
+        forecasts: A list of whole forecasts, or a list of such lists.
+        masked: Components that the model never saw observed, so that they are NaN in every forecast.
+
+    Raises:
+        GapError: If every forecast of a series is broken.
+    """
+    if not isinstance(forecasts[0], TimeSeries):
+        return [without_broken(each, masked) for each in forecasts]
+    whole = [forecast for forecast in forecasts if not _is_broken(forecast, masked)]
     if not whole:
         raise GapError(
             f"None of {len(forecasts)} forecasts has a whole input window: each touches a missing time or "
@@ -113,6 +115,13 @@ def _gathered(forecasts: Sequence[TimeSeries]) -> Any:
         warnings.warn(
             f"{len(forecasts) - len(whole)} of {len(forecasts)} origins are left out: their input window "
             f"touches a missing time or NaN.",
-            stacklevel=4,
+            stacklevel=3,
         )
-    return from_forecasts(whole)
+    return whole
+
+
+def _is_broken(forecast: TimeSeries, masked: np.ndarray | None) -> bool:
+    values = forecast.all_values(copy=False)[..., 0]
+    if masked is not None:  # likelihood parameters are several components a cell
+        masked = masked.repeat(values.shape[1] // masked.size)
+    return bool((row_kinds(values, masked) != WHOLE).any())

@@ -1,6 +1,5 @@
 """The base of the models: darts' torch model, with doors for xarray, for gaps and for scikit-learn."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -9,8 +8,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, TargetTags
 
-from darts_mim.errors import GapError, NotScaledWarning, TooShortError
-from darts_mim.grid.windows import WHOLE, WindowCount, row_kinds
+from darts_mim.grid.windows import WindowCount
 from darts_mim.models._compat import (
     MixedCovariatesTorchModel,
     SequentialTorchInferenceDataset,
@@ -18,6 +16,7 @@ from darts_mim.models._compat import (
     TorchInferenceDataset,
     TorchTrainingSample,
 )
+from darts_mim.models.checks import require_whole_covariates, require_whole_input, warn_if_not_scaled
 from darts_mim.models.datasets import GridTrainingDataset
 from darts_mim.models.doors import (
     arguments_to_darts,
@@ -27,10 +26,10 @@ from darts_mim.models.doors import (
     takes_grids,
     to_darts,
     to_xarray,
+    without_broken,
 )
 from darts_mim.models.learnt import FUTURE, PAST, SERIES, LearntGrids
 
-UNIT_SCALE = 10.0  # a root mean square beyond it is far from what a network is initialised for
 DIMS = ("time_dim", "spatial_dims", "channel_dim")
 TRAINING = ("loss_frames", "sampling_steps", "time_reversal", "lr", "lr_schedule")
 
@@ -40,7 +39,13 @@ class GridForecastingModel(MixedCovariatesTorchModel):
 
     ``fit``, ``predict``, ``historical_forecasts``, ``backtest``, ``residuals``, ``gridsearch`` and
     ``lr_find`` take a DataArray, a Dataset, a TimeSeries, or a list of any, and answer in kind. Their other
-    arguments are darts'.
+    arguments are darts'; on grids a backtest does not fit again, unless ``retrain`` says so, and whole
+    forecasts come over (init_time, lead_time).
+
+    Covariates lie on the series' grid, or are numbers that hold for all its cells (dims (time) or (time,
+    anything)), or are a Dataset of both. Windows that touch a missing time or NaN are not trained on, and
+    origins that do are left out of a backtest. Cells that are NaN at all times, such as land, are
+    masked: read as 0, left out of the loss, NaN in forecasts.
 
     Args:
         time_reversal: Train on every window a second time, backwards.
@@ -84,7 +89,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     def fit(self, series: Any, *args: Any, **kwargs: Any) -> Self:  # noqa: D102
         entered = to_darts(series, self.dims)
         if not self.model_params.get("use_reversible_instance_norm"):
-            _warn_if_not_scaled(entered)
+            warn_if_not_scaled(entered)
         takes_grids(MixedCovariatesTorchModel.fit)(self, entered, *args, **kwargs)
         self._fitted_on_xarray = is_gridded(series)
         return self
@@ -114,6 +119,8 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         forecasts = takes_grids(MixedCovariatesTorchModel.historical_forecasts)(self, series, *args, **kwargs)
         if not gridded:
             return forecasts
+        if not kwargs["retrain"] and not kwargs["last_points_only"]:
+            forecasts = without_broken(forecasts, self._learnt.masked(SERIES))
         return gather(forecasts, series, last_points_only=kwargs["last_points_only"])
 
     @like(MixedCovariatesTorchModel.backtest)
@@ -206,7 +213,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         stride: int = 0,
         bounds: np.ndarray | None = None,
     ) -> TorchInferenceDataset:
-        grids = self._grids or LearntGrids({})
+        grids = self._learnt
         dataset = SequentialTorchInferenceDataset(
             grids.admit(series, SERIES),
             past_covariates and grids.admit(past_covariates, PAST),
@@ -221,13 +228,18 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         )
         if bounds is None:  # one forecast, from the series' end
             for one in series:
-                _require_whole_input(one, self.input_chunk_length, grids.masked(SERIES))
-            _require_whole_covariates(dataset)
+                require_whole_input(one, self.input_chunk_length, grids.masked(SERIES))
+            require_whole_covariates(dataset)
         return dataset
+
+    @property
+    def _learnt(self) -> LearntGrids:
+        """The grids of what was fitted on; none if it came without, e.g. as a dataset of darts'."""
+        return self._grids or LearntGrids({})
 
     def grid_arguments(self, train_sample: TorchTrainingSample) -> dict[str, Any]:
         """What ``GridModule`` needs to know of the grid and the covariates."""
-        grids = self._grids or LearntGrids({})
+        grids = self._learnt
         grid, masked = grids.grid(SERIES), grids.masked(SERIES)
         assert train_sample.past_target is not None
         return {
@@ -311,49 +323,3 @@ def _pinned(arguments: dict[str, Any]) -> dict[str, Any]:
     """A call's arguments with memory pinned only where there is a device to copy to."""
     own = {"pin_memory": torch.cuda.is_available()} | (arguments.get("dataloader_kwargs") or {})
     return arguments | {"dataloader_kwargs": own}
-
-
-def _require_whole_input(series: TimeSeries, wanted: int, masked: np.ndarray | None) -> None:
-    if len(series) < wanted:
-        raise TooShortError(
-            f"The series has {len(series)} frames; a forecast reads {wanted} (input_chunk_length). "
-            f"Pass at least {wanted}."
-        )
-    kinds = row_kinds(series.all_values(copy=False)[-wanted:, :, 0], masked)
-    if broken := [str(time) for time in series.time_index[-wanted:][kinds != WHOLE]]:
-        raise GapError(
-            f"{len(broken)} of the {wanted} frames to forecast from are missing or hold NaN, the first "
-            f"at {broken[0]}. Fill them, e.g. .interpolate_na('time'), or end the series before them."
-        )
-
-
-def _require_whole_covariates(dataset: SequentialTorchInferenceDataset) -> None:
-    names = ("past_covariates", "historic_future_covariates", "future_covariates", "static_covariates")
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        for name in names:
-            values = getattr(sample, name)
-            if values is not None and not np.isfinite(values).all():
-                raise GapError(
-                    f"The {name} hold NaN, or miss a time, where the forecast needs them. Fill them, e.g. "
-                    f".interpolate_na('time')."
-                )
-
-
-def _root_mean_square(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.sqrt(np.mean(np.square(known, dtype=np.float64)))) if known.size else 0.0
-
-
-def _warn_if_not_scaled(series: TimeSeries | Sequence[TimeSeries]) -> None:
-    several = [series] if isinstance(series, TimeSeries) else series
-    # a thousand frames tell the scale, and a large series is not copied for it
-    scale = max(_root_mean_square(one.all_values(copy=False)[:: 1 + len(one) // 1000]) for one in several)
-    if scale > UNIT_SCALE:
-        warnings.warn(
-            f"The series' root mean square is {scale:.4g}, and the network is made for values near 1. "
-            f"Put a GridScaler before the model: GridPipeline([('scale', GridScaler()), ('model', ...)]), or "
-            f"pass use_reversible_instance_norm=True to it.",
-            NotScaledWarning,
-            stacklevel=3,
-        )

@@ -156,6 +156,8 @@ def test_cells_that_are_never_observed_come_back_as_nan(tiny, masked):
         model.predict(3, other).where(~unseen).values, model.predict(3, masked).values
     )
     assert np.isfinite(model.backtest(masked, start=36, forecast_horizon=2))
+    past = model.historical_forecasts(other, start=36, forecast_horizon=2)
+    assert (np.isnan(past) == unseen).all()
 
 
 @pytest.mark.parametrize("times", [[t for t in range(40) if t != 20]])

@@ -160,6 +160,14 @@ def test_whole_residuals_and_forecasts_past_the_end(fitted, series):
     np.testing.assert_allclose(further.values[-1], fitted.predict(3).values, rtol=1e-5, atol=1e-6)
 
 
+def test_residuals_are_nan_where_nothing_was_observed(fitted, series):
+    holes = series.copy(deep=True)
+    holes[39, 0, 0, 0] = np.nan
+    errors = fitted.residuals(holes, start=36, forecast_horizon=2, last_points_only=False)
+    assert errors.sizes["init_time"] == 3
+    assert np.isnan(errors).sum() == 1 and np.isnan(errors[2, 1, 0, 0, 0])
+
+
 def test_gridsearch(tiny, series):
     parameters = {name: [value] for name, value in tiny().model_params.items() if name != "hidden"}
     parameters["hidden"] = [2, 4]
@@ -351,6 +359,10 @@ def test_the_same_input_twice_is_the_same_answer(fitted, series):
     first = fitted.predict(4, series[:20])
     fitted.predict(4, series[5:25])
     assert fitted.predict(4, series[:20]).identical(first)
+
+
+def test_one_process_is_enough(fitted):
+    assert (fitted.trainer.world_size, fitted.trainer.num_devices) == (1, 1)
 
 
 def test_the_same_random_state_is_the_same_model(tiny, series):

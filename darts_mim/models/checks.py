@@ -1,0 +1,70 @@
+"""What a model checks before it fits or forecasts: whole frames, at a scale it was made for."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from darts_mim.errors import GapError, NotScaledWarning, TooShortError
+from darts_mim.grid.windows import WHOLE, row_kinds
+from darts_mim.models._compat import SequentialTorchInferenceDataset, TimeSeries
+
+UNIT_SCALE = 10.0  # a root mean square beyond it is far from what a network is initialised for
+
+
+def require_whole_input(series: TimeSeries, wanted: int, masked: np.ndarray | None) -> None:
+    """Check that the last ``wanted`` frames are there and hold no NaN but where the grid is masked.
+
+    Raises:
+        TooShortError: If there are fewer.
+        GapError: If one is missing or holds NaN.
+    """
+    if len(series) < wanted:
+        raise TooShortError(
+            f"The series has {len(series)} frames; a forecast reads {wanted} (input_chunk_length). "
+            f"Pass at least {wanted}."
+        )
+    kinds = row_kinds(series.all_values(copy=False)[-wanted:, :, 0], masked)
+    if broken := [str(time) for time in series.time_index[-wanted:][kinds != WHOLE]]:
+        raise GapError(
+            f"{len(broken)} of the {wanted} frames to forecast from are missing or hold NaN, the first "
+            f"at {broken[0]}. Fill them, e.g. .interpolate_na('time'), or end the series before them."
+        )
+
+
+def require_whole_covariates(dataset: SequentialTorchInferenceDataset) -> None:
+    """Check that covariates are known over every frame that a forecast reads them for.
+
+    Raises:
+        GapError: If one is missing or NaN.
+    """
+    names = ("past_covariates", "historic_future_covariates", "future_covariates", "static_covariates")
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        for name in names:
+            values = getattr(sample, name)
+            if values is not None and not np.isfinite(values).all():
+                raise GapError(
+                    f"The {name} hold NaN, or miss a time, where the forecast needs them. Fill them, e.g. "
+                    f".interpolate_na('time')."
+                )
+
+
+def warn_if_not_scaled(series: TimeSeries | Sequence[TimeSeries]) -> None:
+    """Warn, at the line that called ``fit``, if the network would see values far from 1."""
+    several = [series] if isinstance(series, TimeSeries) else series
+    # a thousand frames tell the scale, and a large series is not copied for it
+    scale = max(_root_mean_square(one.all_values(copy=False)[:: 1 + len(one) // 1000]) for one in several)
+    if scale > UNIT_SCALE:
+        warnings.warn(
+            f"The series' root mean square is {scale:.4g}, and the network is made for values near 1. "
+            f"Put a GridScaler before the model: GridPipeline([('scale', GridScaler()), ('model', ...)]), or "
+            f"pass use_reversible_instance_norm=True to it.",
+            NotScaledWarning,
+            stacklevel=3,
+        )
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.sqrt(np.mean(np.square(known, dtype=np.float64)))) if known.size else 0.0
