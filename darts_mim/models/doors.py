@@ -36,8 +36,8 @@ def to_darts(value: Any, dims: Mapping[str, Any], *, covariates: bool = False) -
             return [convert(one, **dims) for one in value]  # pyright: ignore[reportUnknownVariableType]
         return convert(value, **dims)
     if isinstance(value, xr.DataArray | np.datetime64):  # start=test.time[0]
-        time: Any = np.asarray(value)[()]
-        return pd.Timestamp(time)
+        scalar: Any = np.asarray(value)[()]
+        return pd.Timestamp(scalar) if isinstance(scalar, np.datetime64) else scalar
     return value
 
 

@@ -3,6 +3,7 @@
 import inspect
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -17,6 +18,7 @@ from darts.models import (
     RegressionEnsembleModel,
 )
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
+from darts.utils.timeseries_generation import sine_timeseries
 
 from darts_mim.models.encoders import CyclicPosition
 from darts_mim.models.mim import MIMModel
@@ -70,8 +72,6 @@ def test_past_one_chunk_is_the_network_rolled_on(fitted, series):
 
 
 def test_ordinary_series_work_too(tiny):
-    from darts.utils.timeseries_generation import sine_timeseries
-
     wave = sine_timeseries(length=40, freq="D", dtype=np.float32)
     several = wave.stack(wave * 0.5)
     model = tiny().fit([several, several[:20]])
@@ -238,8 +238,6 @@ def test_covariates_may_stand_in_darts_order_of_arguments(tiny, series):
 
 
 def test_static_covariates_reach_the_forecast(tiny, target):
-    import pandas as pd
-
     height = pd.DataFrame({"height": np.linspace(0, 1, 40, dtype="float32")})
     model = tiny().fit(target.with_static_covariates(height))
     low = model.predict(2, target.with_static_covariates(height * 0))

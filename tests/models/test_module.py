@@ -1,8 +1,10 @@
 import inspect
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import torchmetrics
 from darts.utils.likelihood_models import torch as likelihoods
 from torch.testing import assert_close
 
@@ -14,6 +16,7 @@ from darts_mim.models._compat import (
 )
 from darts_mim.models.module import centre
 from darts_mim.models.timeseries import covariates_to_timeseries, to_timeseries
+from darts_mim.nn.patches import from_patches
 
 LIKELIHOODS = [
     cls
@@ -118,10 +121,7 @@ def test_masked_cells_do_not_count(module, masked, monkeypatch):
 def test_a_masked_cell_is_fed_back_as_0(module, masked):
     net = module(series=masked, patch_size=2)
     fed = net.feedback(torch.ones(1, 8, 3, 2, 1))  # 5 x 4 cells are 3 x 2 patches of 2 x 2 x 2 channels
-    frame = fed[:, None]
-    from darts_mim.nn.patches import from_patches
-
-    cells = from_patches(frame, 2, 5, 4)[0, 0]
+    cells = from_patches(fed[:, None], 2, 5, 4)[0, 0]
     np.testing.assert_array_equal(cells == 0, np.isnan(masked.values[0]))
 
 
@@ -203,8 +203,6 @@ def test_what_is_known_beside_each_frame(tiny, frames, monkeypatch):
 
 @pytest.mark.parametrize("components", [1, 40])
 def test_static_covariates_of_the_grid_and_of_its_cells(tiny, series, monkeypatch, components):
-    import pandas as pd
-
     table = pd.DataFrame({"height": np.arange(components, dtype="float32"), "one": np.float32(1.0)})
     target = to_timeseries(series).with_static_covariates(table if components > 1 else table.iloc[0])
     net = tiny().fit(target).model
@@ -253,8 +251,6 @@ def test_the_median_is_fed_back(module, series, monkeypatch):
     net.pred_n = 2
     batch = batch_of(series, starts=[0])
     output = net(PLModuleInput(past_target=batch.past_target)).prediction
-    from darts_mim.nn.patches import from_patches
-
     assert output.shape == (1, 2, 40, 3)
     fed = from_patches(read[-1][:, None], 2, 5, 4).flatten()
     assert_close(fed, output[0, 0, :, 1], rtol=0, atol=0)
@@ -282,8 +278,6 @@ def test_optimizer_kwargs_win_over_lr(tiny, series):
 
 @pytest.mark.filterwarnings("ignore:You called `self.log")  # without a logger
 def test_metrics_read_observed_cells_alone(tiny, masked):
-    import torchmetrics
-
     model = tiny(torch_metrics=torchmetrics.MeanSquaredError()).fit(masked, val_series=masked)
     logged = model.trainer.logged_metrics
     assert logged["val_MeanSquaredError"].item() == pytest.approx(logged["val_loss"].item(), rel=1e-5)
