@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from rich.progress import Progress
 from darts_mim.backtest_result import BacktestResult, Series
 from darts_mim.errors import GapError, GridDimsError, GridMismatchError, TooShortError
 from darts_mim.grid.grid import Grid
-from darts_mim.grid.times import lead_times, regular_axis, step_of, times_of
+from darts_mim.grid.times import lead_times, moment, origin_rows, regular_axis, step_of, times_of
 from darts_mim.metrics.pointwise import Metric, Statistic, bias, mae, mse, rmse
 
 BLOCK = 2**20  # cells
@@ -121,19 +121,9 @@ class _Clock:
 
     @classmethod
     def of(cls, series: Series, grid: Grid, *, start: Any, horizon: int, stride: int) -> "_Clock":
-        if horizon < 1 or stride < 1:
-            raise ValueError(f"horizon={horizon} and stride={stride} came; both want at least 1.")
-        axis = regular_axis(times_of(series, grid.time_dim))
-        first = np.asarray(start, "M8[ns]")
-        row = max(int(axis.values.searchsorted(first)) - 1, 0)
-        rows = np.arange(row, len(axis) - horizon, stride)
-        if not len(rows):
-            raise TooShortError(
-                f"The series ends at {axis[-1]}, before {horizon} frames from start={first} on. "
-                f"Start earlier, or forecast fewer frames."
-            )
-        at = cast(pd.Timestamp, pd.Timestamp(first.item()))
-        return cls(axis=axis, rows=rows, horizon=horizon, start=at, stride=stride)
+        axis, start = regular_axis(times_of(series, grid.time_dim)), moment(start, "start")
+        rows = origin_rows(axis, start=start, horizon=horizon, stride=stride)
+        return cls(axis=axis, rows=rows, horizon=horizon, start=start, stride=stride)
 
     def valid_times(self, rows: np.ndarray) -> np.ndarray:
         """(origin, lead): the times of the frames forecast from ``rows``."""

@@ -13,7 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from darts_mim.errors import GapError, TimeAxisError, TooShortError
 from darts_mim.grid.grid import Grid
-from darts_mim.grid.times import following, lead_times, position_in_period, step_of, times_of
+from darts_mim.grid.times import (
+    following,
+    lead_times,
+    origin_rows,
+    position_in_period,
+    positive,
+    step_of,
+    steps_between,
+    times_of,
+)
 from darts_mim.grid.windows import WHOLE, row_kinds
 
 Series = xr.DataArray | xr.Dataset
@@ -90,7 +99,7 @@ class Baseline(BaseEstimator):
         """
         check_is_fitted(self, "grid_")
         values, axis = self._rows(self.training_ if series is None else series)
-        future = following(cast(pd.Timestamp, axis[-1]), self.step_, _positive(n, "n"))
+        future = following(cast(pd.Timestamp, axis[-1]), self.step_, positive(n, "n"))
         times = pd.DatetimeIndex(axis.append(future))
         past = _Past(values=values, times=times, origins=np.array([len(axis) - 1]), horizon=n)
         reads = self._reads(past)
@@ -118,15 +127,9 @@ class Baseline(BaseEstimator):
             TooShortError: If the series ends before one whole forecast.
         """
         check_is_fitted(self, "grid_")
-        horizon = _positive(forecast_horizon, "forecast_horizon")
+        horizon = positive(forecast_horizon, "forecast_horizon")
         values, axis = self._rows(series)
-        first = 1 if start is None else int(axis.values.searchsorted(np.asarray(start, "M8[ns]")))
-        origins = np.arange(max(first - 1, 0), len(axis) - horizon, _positive(stride, "stride"))
-        if not len(origins):
-            raise TooShortError(
-                f"The series ends at {axis[-1]}, before a forecast of {horizon} frames with "
-                f"start={start}. Start earlier, or forecast fewer frames."
-            )
+        origins = origin_rows(axis, start=start, horizon=horizon, stride=stride)
         past = _Past(values=values, times=axis, origins=origins, horizon=horizon)
         reads = self._reads(past)
         whole = self._whole(values, reads).all(axis=1)
@@ -271,11 +274,13 @@ class Climatology(_Seasonal):
     """
 
     def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
+        self.start_ = times.values[0]
         positions, n = position_in_period(times, self.period, step=self.step_)
         self.climatology_ = _means(values, positions, n)  # (position, component)
 
     def _normal(self, times: pd.DatetimeIndex) -> np.ndarray:
-        """(time, component): the mean for each time."""
+        """(time, component): the mean for each time; an error if it is off the learnt step."""
+        steps_between(self.start_, times, self.step_)
         normal = self.climatology_[self._positions(times)]
         mask = self.grid_.mask
         unseen = row_kinds(normal, None if mask is None else mask.ravel()) != WHOLE
@@ -353,9 +358,3 @@ def _means(values: np.ndarray, positions: np.ndarray, n: int) -> np.ndarray:
     means = np.full((n, values.shape[1]), np.nan)
     means[seen] = np.divide(sums, counts, out=means[seen], where=counts > 0)
     return means
-
-
-def _positive(n: int, name: str) -> int:
-    if n < 1:
-        raise ValueError(f"{name}={n} came; it wants at least 1.")
-    return n

@@ -175,6 +175,31 @@ def test_calendar_months(model):
         np.testing.assert_allclose(forecasts[0, 1], series[:48][1::12].mean("time"))
 
 
+@pytest.mark.parametrize("model", [Climatology("1D"), DampedAnomaly("1D")])
+def test_a_series_between_the_learnt_times_has_no_climatology(model):
+    series = flow()
+    later = series.assign_coords(time=series.time + np.timedelta64(1, "h"))
+    with pytest.raises(TimeAxisError, match="no whole number of steps"):
+        clone(model).fit(series).predict(1, later)
+
+
+@pytest.mark.parametrize("start", [12, 0.5, np.int64(12), pd.Timestamp("2024-01-02", tz="UTC"), pd.NaT])
+def test_start_is_a_time(start):
+    """A number would be nanoseconds from 1970: the whole series, training part and all."""
+    model = Persistence().fit(flow())
+    with pytest.raises(ValueError, match=r"a time .*is wanted. Pass one, e.g. start="):
+        model.historical_forecasts(flow(), forecast_horizon=1, start=start)
+
+
+def test_a_start_before_the_series_keeps_its_rhythm():
+    series = flow()
+    model = Persistence().fit(series)
+    whole = model.historical_forecasts(series, forecast_horizon=2, start=series.time[2], stride=3)
+    for frames in range(1, 8):
+        some = model.historical_forecasts(series[frames:], forecast_horizon=2, start=series.time[2], stride=3)
+        xr.testing.assert_identical(some, whole.sel(init_time=slice(series.time[frames], None)))
+
+
 def test_stride_and_start():
     series = flow()
     model = Persistence().fit(series)
@@ -213,8 +238,9 @@ def test_errors_say_what_to_do():
         model.predict(1, series[:, :, :, 1:])
     with pytest.raises(TimeAxisError, match="learnt in fit"):
         model.predict(1, series.assign_coords(time=pd.date_range("2024", periods=24, freq="1h")))
-    with pytest.raises(ValueError, match="n=0 came"):
-        model.predict(0)
+    for n in (0, 1.5, "2"):
+        with pytest.raises(ValueError, match=f"n={n!r} came"):
+            model.predict(n)
     with pytest.raises(GapError, match="saw no training frame like Saturday 2024-01-06 06:00"):
         Climatology("7D").fit(series[:12]).predict(12)
 

@@ -8,7 +8,7 @@ import xarray as xr
 from pandas.tseries.frequencies import to_offset
 from pandas.tseries.offsets import BaseOffset
 
-from darts_mim.errors import TimeAxisError
+from darts_mim.errors import TimeAxisError, TooShortError
 
 MONDAY = np.datetime64("1970-01-05", "ns")  # periods count from here, so 7D begins on a Monday
 DAY = np.timedelta64(1, "D")
@@ -165,6 +165,72 @@ def following(time: pd.Timestamp, step: BaseOffset, n: int) -> pd.DatetimeIndex:
     ['02-29', '03-31']
     """
     return pd.date_range(time, periods=n + 1, freq=step).as_unit(time.unit)[1:]
+
+
+def positive(n: int, name: str) -> int:
+    """A number of frames or steps, checked.
+
+    Raises:
+        ValueError: If it is no whole number of at least 1.
+    """
+    if not isinstance(n, int | np.integer) or n < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{name}={n!r} came; it wants a whole number of at least 1.")
+    return int(n)
+
+
+def moment(when: Any, name: str) -> pd.Timestamp:
+    """A time as a user writes it: text, a datetime, a NumPy or pandas time, ``series.time[0]``.
+
+    Raises:
+        ValueError: If it is none of these, or has a time zone.
+
+    >>> moment("2024-01-01T06:00", "start")
+    Timestamp('2024-01-01 06:00:00')
+    """
+    value: Any = np.asarray(when)[()]
+    remedy = f"Pass one, e.g. {name}='2024-01-31T12:00' or {name}=series.time[100]."
+    if value is None or isinstance(value, np.ndarray | np.number):  # a number would be nanoseconds from 1970
+        raise ValueError(f"{name}={value!r} came, where a time is wanted. {remedy}")
+    time = pd.Timestamp(value)
+    if time is pd.NaT or time.tz is not None:
+        raise ValueError(f"{name}={value!r} came, where a time without a time zone is wanted. {remedy}")
+    return cast(pd.Timestamp, time)
+
+
+def origin_rows(axis: pd.DatetimeIndex, *, start: Any, horizon: int, stride: int) -> np.ndarray:
+    """Rows of a regular axis to forecast ``horizon`` frames from.
+
+    The first is the row before ``start``, the others follow each ``stride`` rows. Where the axis begins
+    later, so do they, in the same rhythm: models that lose their first frames share their origins.
+
+    Args:
+        axis: Times, with their ``freq``.
+        start: Time of the first frame to be forecast; None is as early as possible.
+        horizon: Frames forecast from each row; all lie on the axis.
+        stride: Rows from one to the next.
+
+    Raises:
+        TooShortError: If there is none.
+
+    >>> days = pd.date_range("2024-01-01", periods=9)
+    >>> origin_rows(days, start="2024-01-04", horizon=2, stride=3)
+    array([2, 5])
+    >>> origin_rows(days[1:], start="2024-01-01", horizon=2, stride=3)
+    array([1, 4])
+    """
+    horizon, stride, first = positive(horizon, "horizon"), positive(stride, "stride"), 0
+    if start is not None:
+        start = moment(start, "start")
+        ahead = len(pd.date_range(start, axis[0], freq=axis.freq)) - 1 if start <= axis[0] else 0
+        first = int(axis.searchsorted(start)) - 1 - ahead
+    rows = np.arange(first, len(axis) - horizon, stride)
+    rows = rows[rows >= 0]
+    if not len(rows):
+        raise TooShortError(
+            f"The series, {len(axis)} frames to {axis[-1]}, holds no origin with {horizon} frames after it "
+            f"from start={start} on. Start earlier, or forecast fewer frames."
+        )
+    return rows
 
 
 def steps_between(
