@@ -131,6 +131,8 @@ def _month_step(times: pd.DatetimeIndex) -> BaseOffset | None:
     if np.asarray(times.day)[0] == 1:
         yearly = pd.offsets.YearBegin(step // 12, month=first_month) if step % 12 == 0 else None
         return yearly or pd.offsets.MonthBegin(step)
+    if np.asarray(times.day)[0] > 28 and step % 12:
+        return None  # February has no such day, and pandas would stay on the 28th from then on
     return pd.DateOffset(months=step)
 
 

@@ -71,6 +71,12 @@ def test_an_axis_that_holds_no_datetimes_is_an_error(index, message):
         times_of(xr.DataArray(np.zeros(3), coords={"t": index}, dims="t"), "t")
 
 
+def test_months_on_a_day_that_february_lacks_are_irregular():
+    """pandas goes on from 29 February, so that no later frame would be found on the axis."""
+    with pytest.raises(TimeAxisError, match="resample"):
+        regular_axis(pd.to_datetime(["2024-01-30", "2024-03-30", "2024-04-30", "2024-05-30"]))
+
+
 def test_a_time_zone_is_an_error_with_the_remedy():
     times = pd.date_range("2024-01-01", periods=3, freq="h", tz="Europe/Paris")
     series = xr.DataArray(np.zeros((3, 2, 4)), {"time": times}, ("time", "y", "x"))
