@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from rich.progress import Progress
 
-from darts_mim.backtest_result import BacktestResult, Series
+from darts_mim.backtest_result import BacktestResult, Series, lead_labels
 from darts_mim.errors import GapError, GridDimsError, GridMismatchError, TooShortError
 from darts_mim.grid.grid import Grid
 from darts_mim.grid.times import lead_times, moment, origin_rows, regular_axis, step_of, times_of
@@ -33,7 +33,7 @@ def backtest(
     start: Any,
     horizon: int,
     stride: int = 1,
-    metrics: Sequence[str | Metric] = ("mse", "mae", "rmse"),
+    metrics: str | Metric | Sequence[str | Metric] = ("mse", "mae", "rmse"),
     time_dim: str | None = None,
     spatial_dims: tuple[str, str] | None = None,
     channel_dim: str | None = None,
@@ -55,7 +55,7 @@ def backtest(
         start: Time of the first frame to be forecast; the first origin is one step before it.
         horizon: Frames forecast from each origin.
         stride: Steps from one origin to the next.
-        metrics: Names (mse, rmse, mae, bias) or metrics of your own.
+        metrics: Names (mse, rmse, mae, bias) or metrics of your own; the first decides.
         time_dim: Name of the time dim, if it cannot be told.
         spatial_dims: Names of rows and columns, if they cannot be told.
         channel_dim: Name of the channel dim, if it cannot be told.
@@ -64,6 +64,7 @@ def backtest(
     Raises:
         GapError: If no origin is left that all of them can forecast from.
         GridDimsError: If forecasts lack ``init_time`` or ``lead_time``.
+        TypeError: If one has no ``predict``, or there is none.
         GridMismatchError: If forecasts are on another grid or for other times than the series.
 
     >>> from darts_mim.baselines import Persistence
@@ -79,6 +80,8 @@ def backtest(
     grid = Grid.of(series, time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim)
     if not isinstance(forecasters, Mapping):
         forecasters = {type(forecasters).__name__: forecasters}
+    chosen = _metrics(metrics)
+    _require_forecasters(forecasters)
     clock = _Clock.of(series, grid, start=start, horizon=horizon, stride=stride)
     with Progress(disable=not verbose) as progress:
         offered = {
@@ -88,7 +91,6 @@ def backtest(
     origins = _common_origins(offered, clock)
     forecasts = {name: one.sel(init_time=origins) for name, one in offered.items()}
     observed = _observed(series, grid, clock, origins)
-    chosen = tuple(_metric(metric) for metric in metrics)
     return BacktestResult(
         grid=grid,
         metrics=chosen,
@@ -130,21 +132,46 @@ class _Clock:
         return self.axis.values[rows[:, None] + np.arange(1, self.horizon + 1)]
 
 
+def _require_forecasters(forecasters: Mapping[str, Any]) -> None:
+    given = (xr.DataArray, xr.Dataset)
+    strange = [k for k, one in forecasters.items() if not (isinstance(one, given) or hasattr(one, "predict"))]
+    if strange or not forecasters:
+        came = f"{strange[0]!r} has no predict(n, series)" if strange else "No forecaster came"
+        raise TypeError(f"{came}. Pass a fitted model, or several by name, e.g. {{'MIM': model}}.")
+
+
 def _forecasts(
     forecaster: Any, series: Series, grid: Grid, clock: _Clock, name: str, progress: Progress
 ) -> Series:
     if isinstance(forecaster, xr.DataArray | xr.Dataset):
-        forecasts = forecaster
-    elif hasattr(forecaster, "historical_forecasts"):
-        forecasts = forecaster.historical_forecasts(
+        return _given(forecaster, clock, name)
+    if hasattr(forecaster, "historical_forecasts"):
+        return forecaster.historical_forecasts(
             series, forecast_horizon=clock.horizon, start=clock.start, stride=clock.stride
         )
-    else:
-        forecasts = _predict_each(forecaster, series, grid, clock, name, progress)
-    if not {"init_time", "lead_time"} <= set(forecasts.dims):
-        raise GridDimsError(
-            f"Forecasts of {name!r} have dims {tuple(forecasts.dims)}; wanted are init_time and "
-            f"lead_time besides those of the series. Add them, e.g. .expand_dims(init_time=...)."
+    return _predict_each(forecaster, series, grid, clock, name, progress)
+
+
+def _given(forecasts: Series, clock: _Clock, name: str) -> Series:
+    """Forecasts made elsewhere, checked: they say from when and for when they are."""
+    for dim in ("init_time", "lead_time"):
+        if dim not in forecasts.dims or dim not in forecasts.indexes:
+            raise GridDimsError(
+                f"Forecasts of {name!r} have the dims {tuple(forecasts.dims)}; wanted are init_time and "
+                f"lead_time with their labels, besides those of the series. Add them, e.g. "
+                f".assign_coords({dim}=...) or .expand_dims({dim}=[...])."
+            )
+    if not forecasts.indexes["init_time"].is_unique:
+        raise GridMismatchError(
+            f"Several forecasts of {name!r} were made at one init_time. Keep one of each, e.g. "
+            f".drop_duplicates('init_time'), or put them along a dim realization."
+        )
+    came = forecasts["lead_time"]
+    if not np.array_equal(came.values, clock.lead_times):
+        wanted = lead_labels(xr.DataArray(clock.lead_times))
+        raise GridMismatchError(
+            f"Forecasts of {name!r} have the lead_time {lead_labels(came)}; horizon={clock.horizon} wants "
+            f"{wanted}. Select these, e.g. .sel(lead_time=...), or label them so."
         )
     return forecasts
 
@@ -239,7 +266,16 @@ def _joined(parts: Sequence[Statistic], dim: Any) -> Statistic:
 def _canonical(forecast: Series, grid: Grid) -> xr.DataArray:
     array = grid.canonical(forecast)
     array = array.mean("realization") if "realization" in array.dims else array
-    return array.rename({grid.canonical_dims[0]: "channel"})
+    dim = grid.canonical_dims[0]  # a coordinate named "channel" would be in its way
+    return array if dim == "channel" else array.drop_vars("channel", errors="ignore").rename({dim: "channel"})
+
+
+def _metrics(metrics: str | Metric | Sequence[str | Metric]) -> tuple[Metric, ...]:
+    if isinstance(metrics, str | Metric):
+        metrics = [metrics]
+    if not metrics:
+        raise ValueError("No metric came. Pass at least one, e.g. metrics=['mse'].")
+    return tuple(_metric(metric) for metric in metrics)
 
 
 def _metric(metric: str | Metric) -> Metric:

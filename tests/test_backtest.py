@@ -254,6 +254,42 @@ def test_errors_say_what_to_do(result):
         backtest({"given": result.forecasts["last"] * np.nan}, series, start=series.time[40], horizon=3)
 
 
+def test_what_cannot_be_scored_is_refused_at_the_door(result):
+    series, last = flow(), result.forecasts["last"]
+    refused = {
+        "start=40": {"start": 40},
+        "No metric": {"metrics": []},
+        "No forecaster": {"forecasters": {}},
+        "'list' has no predict": {"forecasters": [Persistence().fit(series)]},
+        "labels": {"forecasters": {"given": last.drop_vars("lead_time")}},
+        "init_time=...": {"forecasters": {"given": last.drop_vars("init_time")}},
+        "drop_duplicates": {"forecasters": {"given": xr.concat([last, last], "init_time")}},
+        r"'1 step', '2 steps', '3 steps'\]; horizon=3 wants \['3 h'": {
+            "forecasters": {"given": last.assign_coords(lead_time=[1, 2, 3])}
+        },
+        "wants": {"forecasters": {"given": last}, "horizon": 2},
+        "valid_time": {
+            "forecasters": {"given": last.assign_coords(valid_time=last.valid_time + np.timedelta64(3, "h"))}
+        },
+    }
+    for message, change in refused.items():
+        asked = {"forecasters": {"last": Persistence().fit(series)}, "start": series.time[40], "horizon": 3}
+        with pytest.raises((TypeError, ValueError), match=message):
+            backtest(**{**asked, "series": series, **change})
+
+
+def test_a_coordinate_named_channel_is_not_in_the_way(result):
+    series = flow().rename(channel="band").assign_coords(channel=("band", ["a", "b"]))
+    other = backtest(models(series[:40]), series, start=series.time[40], horizon=3)
+    xr.testing.assert_allclose(other.scores, result.scores[["mse", "mae", "rmse"]], rtol=1e-12)
+
+
+def test_one_metric_may_stand_alone():
+    series = flow()
+    result = backtest(Persistence().fit(series), series, start=series.time[40], horizon=1, metrics="mae")
+    assert list(result.scores) == ["mae"]
+
+
 class Elsewhen(OnlyPredicts):
     def predict(self, n, series=None):
         return self.model.predict(n + 1, series)[1:]

@@ -192,10 +192,10 @@ def moment(when: Any, name: str) -> pd.Timestamp:
     value: Any = np.asarray(when)[()]
     remedy = f"Pass one, e.g. {name}='2024-01-31T12:00' or {name}=series.time[100]."
     if value is None or isinstance(value, np.ndarray | np.number):  # a number would be nanoseconds from 1970
-        raise ValueError(f"{name}={value!r} came, where a time is wanted. {remedy}")
+        raise ValueError(f"{name}={value} came, where a time is wanted. {remedy}")
     time = pd.Timestamp(value)
     if time is pd.NaT or time.tz is not None:
-        raise ValueError(f"{name}={value!r} came, where a time without a time zone is wanted. {remedy}")
+        raise ValueError(f"{name}={value} came, where a time without a time zone is wanted. {remedy}")
     return cast(pd.Timestamp, time)
 
 
