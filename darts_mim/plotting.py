@@ -271,7 +271,7 @@ def _frames(series: Series, grid: Grid, channel: Any) -> xr.DataArray:
 
 def _positions(fields: xr.DataArray, times: Any) -> np.ndarray:
     valid = pd.DatetimeIndex(fields["valid_time"].values)
-    wanted = pd.DatetimeIndex(np.asarray(times, "M8[ns]"))
+    wanted = pd.DatetimeIndex(np.atleast_1d(np.asarray(times, "M8[ns]")))
     at = valid.get_indexer(wanted)
     if (at < 0).any():
         raise ValueError(
@@ -322,7 +322,7 @@ def _draw(axes: Axes, field: np.ndarray, grid: Grid, scale: dict[str, Any]) -> Q
     height, width = field.shape
     x = np.arange(width) if column is None else column
     y = np.arange(height) if row is None else row
-    mesh = axes.pcolormesh(x, y, field, shading="nearest", rasterized=True, **scale)
+    mesh = axes.pcolormesh(_edges(x), _edges(y), field, rasterized=True, **scale)
     axes.set_facecolor(MISSING)
     axes.spines[:].set_color(RULE)
     axes.tick_params(colors=MUTED, labelsize=7.5, length=2)
@@ -331,6 +331,22 @@ def _draw(axes: Axes, field: np.ndarray, grid: Grid, scale: dict[str, Any]) -> Q
     if row is None:  # without a coordinate the first row is at the top, as in an image
         axes.set_ylim(height - 0.5, -0.5)
     return mesh
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    """Where cells end; a lone cell is 1 wide, where matplotlib would make it nothing.
+
+    >>> _edges(np.array([0, 2, 3])), _edges(np.array([5]))
+    (array([-1. ,  1. ,  2.5,  3.5]), array([4.5, 5.5]))
+    """
+    steps = np.diff(centres.astype(float)) if len(centres) > 1 else np.ones(1)
+    return np.concatenate(
+        [
+            centres[:1] - steps[0] / 2,
+            centres[:-1] + steps[: len(centres) - 1] / 2,
+            centres[-1:] + steps[-1] / 2,
+        ]
+    )
 
 
 def _coordinate(grid: Grid, dim: str) -> np.ndarray | None:

@@ -142,6 +142,15 @@ def test_rows_with_a_coordinate_run_up_and_others_run_down():
     assert without.get_ylim() == (2.5, -0.5)
 
 
+@pytest.mark.parametrize("cells", [{"y": [1]}, {"x": [2]}, {"y": [1], "x": [2]}], ids=str)
+def test_a_lone_row_or_column_is_as_wide_as_a_cell(cells):
+    """matplotlib's own edges for one centre are 0 apart, and the map is blank."""
+    series = flow().isel(cells)
+    mesh = meshes(plot_maps(series + 1, series))[0, 0]
+    corners = mesh.get_coordinates()
+    assert np.ptp(corners[0, :, 0]) == series.sizes["x"] and np.ptp(corners[:, 0, 1]) == series.sizes["y"]
+
+
 def test_missing_cells_are_blank_and_scales_know_them():
     series = flow()
     series[:, :, 0, 1] = np.nan
