@@ -58,11 +58,27 @@ class BacktestResult:
 
     def scores_by(self, *dims: str) -> xr.Dataset:
         """Scores that keep ``dims``: any of ``init_time``, ``lead_time``, ``channel``; or none."""
-        pooled = [dim for dim in ("init_time", "lead_time", "channel") if dim not in dims]
+        pooled = _pooled(*dims)
         scores = {m.name: m.score(self.statistics[m.name].sum(pooled)) for m in self.metrics}
         for metric in self.metrics:
             scores[metric.name].attrs["units"] = metric.units(self.units)
         return xr.Dataset(scores)
+
+    def origins(self, times: Any) -> pd.DatetimeIndex:
+        """These ``init_time``, one or several, checked.
+
+        Raises:
+            ValueError: If no forecast was made at one of them.
+        """
+        wanted = pd.DatetimeIndex(np.atleast_1d(np.asarray(times, "M8[ns]")))
+        made = self.observed.indexes["init_time"]
+        strange = wanted[~wanted.isin(made)]
+        if len(strange):
+            raise ValueError(
+                f"No forecast was made at {strange[0]}. Choose times from {made[0]} to {made[-1]}, as in "
+                f"result.observed['init_time']."
+            )
+        return wanted
 
     def metric(self, name: str | None = None) -> Metric:
         """The metric of that name; by default the first, which decides.
@@ -114,7 +130,7 @@ class BacktestResult:
                 f"{[m.name for m in self.metrics if m.is_mean_loss]}."
             )
         loss = self.statistics[chosen.name].value
-        loss = loss.sum([dim for dim in ("lead_time", "channel") if dim != by])
+        loss = loss.sum(_pooled("init_time", *([by] if by else [])))
         ours, theirs = (loss.sel(model=self._model(m), drop=True) for m in (model, reference))
         horizon = self.observed.sizes["lead_time"]
         return compare_losses(ours, theirs, dim="init_time", horizon=horizon).assign_attrs(
@@ -158,9 +174,10 @@ class BacktestResult:
         from darts_mim import plotting
 
         name = self._model(model or self.models[0])
+        (origin,) = self.origins(init_time)
         return plotting.plot_maps(
-            self.forecasts[name].sel(init_time=init_time),
-            self.observed.sel(init_time=init_time),
+            self.forecasts[name].sel(init_time=origin),
+            self.observed.sel(init_time=origin),
             grid=self.grid,
             model=name,
             **options,
@@ -176,6 +193,14 @@ class BacktestResult:
         if name not in self.forecasts:
             raise ValueError(f"There is no model {name!r} here. Choose from {self.models}.")
         return name
+
+
+def _pooled(*kept: str) -> list[str]:
+    """The dims of a statistic, besides the model, but for those kept."""
+    dims = ["init_time", "lead_time", "channel"]
+    if strange := set(kept) - set(dims):
+        raise ValueError(f"Scores have no dim {strange.pop()!r}. Choose from {dims}.")
+    return [dim for dim in dims if dim not in kept]
 
 
 def lead_labels(lead_time: xr.DataArray) -> list[str]:

@@ -6,7 +6,7 @@ The file needs nothing else: styles and pictures are inside. Text goes through `
 import os
 import platform
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
@@ -34,18 +34,18 @@ def write_report(
     title: str = "Backtest",
     reference: str | None = None,
     metric: str | None = None,
-    times: Sequence[Any] | None = None,
+    times: Any = None,
 ) -> Path:
     """Write the report of a backtest, whole or not at all. It is about the first model.
 
     Args:
         result: What :func:`darts_mim.backtest.backtest` returned.
-        path: The HTML file; one that is there is replaced.
+        path: The HTML file; one that is there is replaced, folders that are not are made.
         title: Heading of the page.
         reference: The model it is held against; default: the best of the others.
         metric: What decides; default: the first that was scored.
-        times: Times of origins (``init_time``) to show maps of; default: the one with the median
-            error and the worst.
+        times: Times of origins (``init_time``), one or several, to show maps of; default: the one with
+            the median error and the worst.
 
     Returns:
         The path.
@@ -61,7 +61,7 @@ def write_report(
     'report.html'
     """
     duel = _Duel.of(result, reference, metric)
-    cases = _cases(duel) if times is None else _chosen(duel, times)
+    cases = _cases(duel) if times is None else dict.fromkeys(result.origins(times), "Forecast")
     body = "\n".join(
         [
             _headline(duel, title),
@@ -74,6 +74,7 @@ def write_report(
     )
     page = _PAGE.format(title=escape(title), style=_STYLE, body=body)
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(page, encoding="utf-8")
@@ -245,18 +246,6 @@ def _cases(duel: _Duel) -> dict[Any, str]:
         miss.index[len(miss) // 2]: "A typical forecast, of median error",
         miss.index[-1]: "The worst forecast",
     }
-
-
-def _chosen(duel: _Duel, times: Sequence[Any]) -> dict[Any, str]:
-    wanted = pd.DatetimeIndex(np.asarray(times, "M8[ns]"))
-    origins = duel.result.observed.indexes["init_time"]
-    strange = wanted[~wanted.isin(origins)]
-    if len(strange):
-        raise ValueError(
-            f"No forecast was made at {strange[0]}. Choose times from {origins[0]} to {origins[-1]}, as in "
-            f"result.observed['init_time']."
-        )
-    return dict.fromkeys(wanted, "Forecast")
 
 
 def _maps(duel: _Duel, time: Any, what: str) -> str:

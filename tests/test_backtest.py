@@ -220,6 +220,16 @@ def test_compare_agrees_with_skill(result):
         result.compare("first", "last")
 
 
+def test_scores_have_no_other_dims(result):
+    for ask in (
+        lambda: result.scores_by("lead"),
+        lambda: result.skill("last", by="lead"),
+        lambda: result.compare("damped", "last", by="lead"),
+    ):
+        with pytest.raises(ValueError, match=r"no dim 'lead'. Choose from \['init_time', 'lead_time'"):
+            ask()
+
+
 def test_table_and_summary(result):
     table = result.table("mae")
     assert list(table.columns) == ["3 h", "6 h", "9 h", "all leads"]

@@ -108,8 +108,15 @@ def test_times_can_be_chosen(tmp_path):
     times = result.observed["init_time"][[3, 7]]
     headings = text(written(result, tmp_path, times=times), "h2")
     assert [f"Forecast: {report.said_time(time)}" for time in times.values] == headings[1:3]
-    with pytest.raises(ValueError, match="No forecast was made at 2023"):
-        written(result, tmp_path, times=["2023-01-01"])
+    one = str(times.values[0])
+    assert text(written(result, tmp_path, times=one), "h2")[1] == headings[1]
+    for refused in (lambda: written(result, tmp_path, times="2023-01-01"), lambda: result.plot_maps("2023")):
+        with pytest.raises(ValueError, match="No forecast was made at 2023"):
+            refused()
+
+
+def test_folders_are_made(tmp_path):
+    assert scored({"MIM": 1.0}).to_html(tmp_path / "a" / "b" / "report.html").exists()
 
 
 def test_names_are_escaped(tmp_path):
