@@ -58,7 +58,12 @@ class GridPipeline(Pipeline):
             y: Ignored, as scikit-learn has it.
             val_series: Validation series for the forecaster; transformed, never fitted on.
             **params: For the forecaster's ``fit``, as they are: covariates are not transformed.
+
+        Raises:
+            TypeError: If a step cannot do what its place asks for.
+            ValueError: If there are no steps, or two have one name.
         """
+        self._validate_steps()
         transformed = series
         for transformer in self.transformers:
             transformed = transformer.fit_transform(transformed)
@@ -90,7 +95,8 @@ class GridPipeline(Pipeline):
                 "num_samples, or ask the forecaster itself, on a transformed series."
             )
         check_is_fitted(self)
-        series = self.series_ if series is None else series
+        if series is None:
+            series = self._training_series()
         transformed, histories = self._transform(series)
         return self._restore(self.forecaster.predict(n, transformed, **params), histories)
 
@@ -116,7 +122,24 @@ class GridPipeline(Pipeline):
         return self._restore(forecasts, histories)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "series_")
+        # a slice, such as pipeline[:-1], holds fitted steps and was never fitted itself
+        return hasattr(self, "series_") or super().__sklearn_is_fitted__()
+
+    def _validate_steps(self) -> None:
+        """scikit-learn's own check, and what a forecast asks for besides."""
+        super()._validate_steps()
+        asked = [(step, "inverse_transform") for step in self.transformers] + [(self.forecaster, "predict")]
+        for step, method in asked:
+            if not hasattr(step, method):
+                raise TypeError(
+                    f"{step!r} has no {method}. Steps are grid transformers, e.g. GridScaler(), and the last "
+                    f"one is a forecaster, e.g. MIMModel(...) or Persistence()."
+                )
+
+    def _training_series(self) -> Any:
+        if hasattr(self, "series_"):
+            return self.series_
+        raise ValueError("This part of a pipeline was not fitted itself. Pass a series: predict(n, series).")
 
     def _transform(self, series: Any) -> tuple[Any, list[Any]]:
         """The series as the forecaster sees it, and as each transformer saw it."""

@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import StandardScaler
 
 from darts_mim import (
     Climatology,
@@ -18,6 +19,11 @@ from darts_mim import (
 )
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+
+
+class Untransformer:
+    def fit(self, series): ...
+    def transform(self, series): ...
 
 
 def flow(frames=80, seed=0):
@@ -107,6 +113,34 @@ def test_scikit_learn_contract():
     assert "GridScaler" in model._repr_html_()
     with pytest.raises(ValueError, match="nonsense"):
         model.set_params(model__nonsense=1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([], "empty"),
+        ([("a", GridScaler()), ("a", Persistence())], "not unique"),
+        ([("a__b", GridScaler()), ("last", Persistence())], "must not contain __"),
+        ([("a", Persistence()), ("b", Persistence())], "transform"),
+        ([("a", StandardScaler()), ("last", GridScaler())], "has no predict"),
+        ([("a", Untransformer()), ("last", Persistence())], "has no inverse_transform"),
+        ([("a", GridScaler()), ("last", "passthrough")], "has no predict"),
+    ],
+)
+def test_steps_that_cannot_forecast_are_refused_before_fitting(steps, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        GridPipeline(steps).fit(flow())
+
+
+def test_a_slice_shows_what_the_forecaster_sees():
+    series = flow()
+    model = pipeline().fit(series[:60])
+    seen = model[:-1].transform(series)
+    by_hand = model["scale"].transform(model["day"].transform(series))
+    xr.testing.assert_identical(seen, by_hand)
+    xr.testing.assert_identical(model[-1:].predict(2, seen), model["model"].predict(2, seen))
+    with pytest.raises(ValueError, match="Pass a series"):
+        model[1:].predict(2)
 
 
 def test_a_pickled_pipeline_forecasts_the_same():
