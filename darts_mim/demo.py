@@ -88,6 +88,7 @@ def run(out: Path, *, quick: bool = False, random_state: int = 0, console: Conso
         console: Where to say what is done.
     """
     console = console or Console()
+    out.mkdir(parents=True, exist_ok=True)  # before minutes of training, if it cannot be made
     started = time.monotonic()
     quieten()
     flow = nyc_taxi()
@@ -117,10 +118,9 @@ def run(out: Path, *, quick: bool = False, random_state: int = 0, console: Conso
     console.print(f"\nMean squared error, {result.units} squared, by lead time:\n{table}\n", soft_wrap=True)
     console.print("[bold]3/3[/] Writing the report ...")
     report = out / "report.html"
-    out.mkdir(parents=True, exist_ok=True)
     result.to_html(report, title="Taxi flow in New York, up to two hours ahead")
     seconds = time.monotonic() - started
-    console.print(f"Open [bold]{report}[/]. Done in {seconds:.0f} s.")
+    console.print(f"Open [bold]{report}[/]. Done in {seconds:.0f} s.", soft_wrap=True)
     return Demo(model=model, result=result, report=report, seconds=seconds)
 
 

@@ -17,9 +17,17 @@ def test_quick_demo_writes_a_report_and_says_what_it_does(tmp_path):
         assert name in report
 
 
+def test_a_folder_that_cannot_be_made_is_an_error_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    ran = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "file")])
+    assert ran.exit_code == 2 and "is a file" in ran.output
+    with pytest.raises(NotADirectoryError):
+        demo.run(tmp_path / "file" / "out")
+
+
 def test_the_same_seed_gives_the_same_forecast():
     train = datasets.nyc_taxi()[:400]
-    models = [demo.make_model(n_epochs=1, random_state=seed) for seed in (1, 1, 2)]
+    models = [demo.make_model(n_epochs=1, random_state=seed).set_params(mim__hidden=4) for seed in (1, 1, 2)]
     one, same, other = (model.fit(train).predict(4) for model in models)
     assert one.identical(same)
     assert not one.equals(other)
