@@ -5,6 +5,8 @@ from typing import Any, Self
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from darts_mim.grid.transformer import is_list, is_timeseries
+
 
 class GridPipeline(Pipeline):
     """A scikit-learn Pipeline of grid transformers that ends in a forecaster.
@@ -109,12 +111,22 @@ class GridPipeline(Pipeline):
             **params: ``start``, ``stride`` and what else the forecaster's ``historical_forecasts`` takes.
 
         Returns:
-            Dims (init_time, lead_time, and the series' own without time), coordinate ``valid_time``.
+            Dims (init_time, lead_time, and the series' own without time), coordinate ``valid_time``. Of a
+            TimeSeries, one TimeSeries an origin.
 
         Raises:
             NotFittedError: Before ``fit``.
+            ValueError: If ``last_points_only`` is asked for.
         """
         check_is_fitted(self)
+        if any(map(is_timeseries, series if is_list(series) else [series])):
+            # darts' own defaults fit again at every origin and keep the last frame of each forecast
+            params = {"retrain": False, "last_points_only": False} | params
+        if params.get("last_points_only"):
+            raise ValueError(
+                "A last frame alone cannot always be brought back to the units that went in: differences are "
+                "added up from the first. Leave last_points_only out and select, e.g. .isel(lead_time=-1)."
+            )
         transformed, histories = self._transform(series)
         forecasts = self.forecaster.historical_forecasts(
             transformed, forecast_horizon=forecast_horizon, **params

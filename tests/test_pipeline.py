@@ -16,6 +16,8 @@ from darts_mim import (
     MIMModel,
     Persistence,
     SeasonalAnomaly,
+    from_timeseries,
+    to_timeseries,
 )
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
@@ -78,6 +80,20 @@ def test_historical_forecasts_equal_predictions_one_by_one(last):
         one = model.predict(2, series.sel(time=slice(None, origin)))
         np.testing.assert_allclose(forecasts[k], one, rtol=1e-4, atol=1e-3)
         assert (forecasts["valid_time"][k].values == one["time"].values).all()
+
+
+def test_historical_forecasts_of_a_timeseries_are_whole_and_fit_nothing_again():
+    """darts keeps the last frame of each by default: differences summed over those are nonsense."""
+    series = flow()
+    steps = [("difference", GridDifferencer()), ("scale", GridScaler("standard")), ("mim", mim())]
+    model = GridPipeline(steps).fit(series[:60])
+    start = pd.Timestamp(series.time.values[70])
+    expected = model.historical_forecasts(series, forecast_horizon=2, start=start)
+    of_darts = model.historical_forecasts(to_timeseries(series), forecast_horizon=2, start=start)
+    for one, forecast in zip(of_darts, expected, strict=True):
+        np.testing.assert_allclose(from_timeseries(one), forecast, rtol=1e-5)
+    with pytest.raises(ValueError, match="lead_time=-1"):
+        model.historical_forecasts(series, forecast_horizon=2, start=start, last_points_only=True)
 
 
 def test_transforms_learn_on_the_training_series_alone():

@@ -66,7 +66,7 @@ class GridTransformer(TransformerMixin, BaseEstimator):
             GridDimsError: If the dims cannot be told apart.
             GridMismatchError: If the series of a list are on different grids.
         """
-        many: list[Any] = list(series) if _is_list(series) else [series]
+        many: list[Any] = list(series) if is_list(series) else [series]
         if not many:
             raise ValueError("An empty list came, where at least one series is wanted. Pass one.")
         self.grid_ = self._grid_of(many[0])
@@ -109,14 +109,18 @@ class GridTransformer(TransformerMixin, BaseEstimator):
         series: Any,
         history: Any = None,
     ) -> Any:
-        if _is_list(series):
-            before = history if _is_list(history) else [history] * len(series)
-            pairs = zip(series, before, strict=True)
-            return [self._each(change, one, past) for one, past in pairs]
+        if is_list(series):
+            before = history if is_list(history) else [history] * len(series)
+            if len(before) != len(series):
+                raise ValueError(
+                    f"{len(before)} histories came for {len(series)} series. Pass one for each, or one for "
+                    f"all."
+                )
+            return [self._each(change, *pair) for pair in zip(series, before, strict=True)]
         return self._close(change(self._open(series), history), series)
 
     def _grid_of(self, series: Any) -> Grid:
-        if _is_timeseries(series):
+        if is_timeseries(series):
             return Grid.of_timeseries(series)
         return Grid.of(
             series,
@@ -128,7 +132,7 @@ class GridTransformer(TransformerMixin, BaseEstimator):
 
     def _open(self, series: Any) -> xr.DataArray:
         """The series as a canonical array of floats on the learnt grid."""
-        if not _is_timeseries(series):
+        if not is_timeseries(series):
             return as_float(self.grid_.canonical(series))
         if METADATA_KEY in (series.metadata or {}):
             self.grid_.require_same(Grid.of_timeseries(series), "The TimeSeries")
@@ -146,7 +150,7 @@ class GridTransformer(TransformerMixin, BaseEstimator):
 
     def _close(self, array: xr.DataArray, like: Any) -> Any:
         """The array in the kind of ``like``, whose last frames it holds."""
-        if not _is_timeseries(like):
+        if not is_timeseries(like):
             return self.grid_.restore(array, like)
         values = array.transpose(..., "realization").values
         values = values.reshape(len(values), self.grid_.n_components, -1)
@@ -167,11 +171,12 @@ class GridTransformer(TransformerMixin, BaseEstimator):
                 yield block
 
 
-def _is_list(series: Any) -> bool:
+def is_list(series: Any) -> bool:
+    """Whether several series came, rather than one."""
     return isinstance(series, list | tuple)
 
 
-def _is_timeseries(series: Any) -> bool:
+def is_timeseries(series: Any) -> bool:
     """Whether it is a darts TimeSeries; this layer does not import darts."""
     return hasattr(series, "with_values") and hasattr(series, "metadata")
 

@@ -106,6 +106,13 @@ def test_one_channel_datasets_and_darts_series_give_the_same_numbers(make):
     np.testing.assert_allclose(there_and_back(model, plain), plain[lost(model) :], atol=1e-9)
 
 
+def test_histories_are_one_for_each_or_one_for_all():
+    series = flow()
+    model = GridDifferencer().fit(series)
+    with pytest.raises(ValueError, match="2 histories came for 1 series"):
+        model.inverse_transform([model.transform(series)], history=[series, series])
+
+
 @EACH
 def test_a_dataset_of_one_selected_channel_keeps_its_label(make):
     series = flow().isel(channel=0).to_dataset(name="flow")
