@@ -24,7 +24,7 @@ class GridDifferencer(GridTransformer):
 
     Args:
         order: How often the frame before is subtracted.
-        lags: Seasonal lags, each subtracted once: steps, or pandas offsets such as "7D".
+        lags: Seasonal lags, one or several, each subtracted once: steps, or pandas offsets such as "7D".
         time_dim: Name of the time dim, if it cannot be told.
         spatial_dims: Names of rows and columns, if they cannot be told.
         channel_dim: Name of the channel dim, if it cannot be told.
@@ -53,7 +53,7 @@ class GridDifferencer(GridTransformer):
     def __init__(
         self,
         order: int = 1,
-        lags: Sequence[int | str] = (),
+        lags: int | str | Sequence[int | str] = (),
         *,
         time_dim: str | None = None,
         spatial_dims: tuple[str, str] | None = None,
@@ -65,7 +65,8 @@ class GridDifferencer(GridTransformer):
 
     def _learn(self, arrays: list[xr.DataArray]) -> None:
         self.step_ = step_of(times_of(arrays[0], self.grid_.time_dim))
-        seasonal = [period_steps(lag, self.step_) if isinstance(lag, str) else lag for lag in self.lags]
+        lags = [self.lags] if isinstance(self.lags, int | str) else self.lags
+        seasonal = [period_steps(lag, self.step_) if isinstance(lag, str) else lag for lag in lags]
         steps = [*[1] * self.order, *seasonal]
         if self.order < 0 or not steps or min(steps) < 1:
             raise ValueError(

@@ -130,6 +130,15 @@ def test_nothing_to_subtract_is_an_error(arguments):
         GridDifferencer(**arguments).fit(walk())
 
 
+@pytest.mark.parametrize("lag", [4, "1D"])
+def test_one_lag_may_stand_alone(lag):
+    """As text it would be read letter by letter."""
+    series = walk()
+    xr.testing.assert_identical(
+        GridDifferencer(0, lag).fit_transform(series), GridDifferencer(0, [lag]).fit_transform(series)
+    )
+
+
 def test_too_short_is_an_error():
     model = GridDifferencer(2).fit(walk())
     with pytest.raises(TooShortError, match=r"2 frames, and its differences reach 2 steps back.*3 steps"):
