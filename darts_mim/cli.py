@@ -19,7 +19,9 @@ def main() -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("out/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the report.", file_okay=False, writable=True)] = Path(
+        "out/demo"
+    ),
     quick: Annotated[
         bool, typer.Option("--quick", help="One short epoch, few origins: a smoke test.")
     ] = False,
