@@ -91,7 +91,8 @@ def test_historical_forecasts_of_a_timeseries_are_whole_and_fit_nothing_again():
     expected = model.historical_forecasts(series, forecast_horizon=2, start=start)
     of_darts = model.historical_forecasts(to_timeseries(series), forecast_horizon=2, start=start)
     for one, forecast in zip(of_darts, expected, strict=True):
-        np.testing.assert_allclose(from_timeseries(one), forecast, rtol=1e-5)
+        # a TimeSeries is float32, and the values go up to 300
+        np.testing.assert_allclose(from_timeseries(one), forecast, atol=3e-4)
     with pytest.raises(ValueError, match="lead_time=-1"):
         model.historical_forecasts(series, forecast_horizon=2, start=start, last_points_only=True)
 
