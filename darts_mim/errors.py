@@ -2,7 +2,7 @@
 
 
 class GridDimsError(ValueError):
-    """Which dims are time, rows, columns and channel cannot be told, or the named ones are absent."""
+    """Which dims are time, rows, columns and channel cannot be told, are absent, or share a label."""
 
 
 class GridMismatchError(ValueError):
@@ -18,7 +18,7 @@ class GapError(ValueError):
 
 
 class TooShortError(ValueError):
-    """A series has fewer frames than one window needs."""
+    """A series has too few frames to fit on or to forecast from."""
 
 
 class NotScaledWarning(UserWarning):
