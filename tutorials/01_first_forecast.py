@@ -50,7 +50,8 @@ flow.sum(["y", "x"])[: 7 * 48].plot.line(x="time", figsize=(9, 3))
 #
 # `CyclicPosition` tells the network where in the day and in the week it is.
 #
-# To keep this page short the network is small and trained briefly. `darts-mim demo` trains the one behind the numbers of the README.
+# To keep this page short the network is small and trained briefly. `darts-mim demo` trains the one behind the numbers
+# of the README.
 
 # %%
 quick = bool(os.environ.get("DARTS_MIM_QUICK"))  # set where this page is only checked to run
