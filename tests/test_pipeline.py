@@ -82,6 +82,19 @@ def test_historical_forecasts_equal_predictions_one_by_one(last):
         assert (forecasts["valid_time"][k].values == one["time"].values).all()
 
 
+def test_only_origins_whose_differences_stand_on_a_missing_time_are_left_out():
+    series = flow()
+    gappy = series.drop_isel(time=62)
+    steps = [("difference", GridDifferencer(0, lags="1D")), ("last", Persistence())]  # a day is 8 frames
+    model = GridPipeline(steps).fit(series[:50])
+    ask = {"forecast_horizon": 3, "start": series.time[60]}
+    whole, some = (model.historical_forecasts(one, **ask) for one in (series, gappy))
+    # a frame that is read is missing at 62, a difference at 70, and a frame added to in 67, 68 and 69
+    left = np.setdiff1d(np.arange(59, 77), [62, 67, 68, 69, 70])
+    np.testing.assert_array_equal(some["init_time"], series["time"][left])
+    xr.testing.assert_allclose(some, whole.sel(init_time=some["init_time"]))
+
+
 def test_historical_forecasts_of_a_timeseries_are_whole_and_fit_nothing_again():
     """darts keeps the last frame of each by default: differences summed over those are nonsense."""
     series = flow()

@@ -20,7 +20,8 @@ class GridDifferencer(GridTransformer):
     ``transform`` leaves out the first ``n_lost_`` steps, which have no difference. A difference
     that reaches across a missing time is NaN. ``inverse_transform`` needs ``history``: the series
     before the forecast, at least its last ``n_lost_`` frames. It reads a lazy series, and what
-    stands on a NaN or on a time that the forecast leaves out is NaN.
+    stands on a NaN or on a time that the forecast leaves out is NaN. Of forecasts on ``init_time``,
+    those that would be added up from a missing time are left out.
 
     Args:
         order: How often the frame before is subtracted.
@@ -107,6 +108,8 @@ class GridDifferencer(GridTransformer):
                 f".inverse_transform(forecast, history=series)."
             )
         past = _Past.of(self._open(history), self.grid_.time_dim, self.step_)
+        if "init_time" in array.dims:
+            array = self._with_history(array, past)
         by_lead, init, ahead = self._by_lead(array, past)
         past = past.read(init.min() + 1 - self.n_lost_, init.max())
         frames = by_lead.values.astype(np.float64)  # rounding adds up with the frames
@@ -120,6 +123,13 @@ class GridDifferencer(GridTransformer):
         restored = by_lead.copy(data=frames.astype(array.dtype))
         added = [dim for dim in restored.dims if dim not in array.dims]
         return array.copy(data=restored.squeeze(added).transpose(*array.dims).data)
+
+    def _with_history(self, array: xr.DataArray, past: "_Past") -> xr.DataArray:
+        """The forecasts whose frames before them are held; all of them, for the error, if none is so."""
+        _, init, ahead = self._by_lead(array, past)
+        reads = [steps - back for steps in ahead for back in self.coefficients_ if steps <= back]
+        held = np.isin(init[:, None] + np.array(reads), past.steps).all(axis=1)
+        return array.isel(init_time=held) if held.any() else array
 
     def _by_lead(self, array: xr.DataArray, past: "_Past") -> tuple[xr.DataArray, np.ndarray, np.ndarray]:
         """Forecasts with the lead in front, each one's last step before, and the steps ahead."""
