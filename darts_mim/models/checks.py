@@ -2,14 +2,48 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from darts_mim.errors import GapError, NotScaledWarning, TooShortError
 from darts_mim.grid.windows import WHOLE, row_kinds
 from darts_mim.models._compat import SequentialTorchInferenceDataset, TimeSeries
 
 UNIT_SCALE = 10.0  # a root mean square beyond it is far from what a network is initialised for
+
+
+def require_series(series: Any) -> None:
+    """Check that a series came, or a list of at least one.
+
+    Raises:
+        TypeError: If something else did.
+        ValueError: If the list is empty.
+    """
+    several: list[Any] = list(series) if isinstance(series, list | tuple) else [series]
+    if not several:
+        raise ValueError("An empty list came, where at least one series is wanted. Pass one.")
+    for one in several:
+        if not isinstance(one, xr.DataArray | xr.Dataset | TimeSeries):
+            raise TypeError(
+                f"A {type(one).__name__} came, where a DataArray, a Dataset, a darts TimeSeries or a list of "
+                f"them is wanted. Give values their times, e.g. xr.DataArray(values, {{'time': times}}, "
+                f"('time', 'y', 'x'))."
+            )
+
+
+def require_one_origin(series: TimeSeries, wanted: int, horizon: int) -> None:
+    """Check that a series is long enough for one forecast of frames that it holds.
+
+    Raises:
+        TooShortError: If it is not.
+    """
+    if len(series) < wanted + horizon:
+        raise TooShortError(
+            f"The series has {len(series)} frames; one forecast within it takes {wanted + horizon} "
+            f"(input_chunk_length {wanted} + forecast_horizon {horizon}). Pass a longer one."
+        )
 
 
 def require_whole_input(series: TimeSeries, wanted: int, masked: np.ndarray | None) -> None:

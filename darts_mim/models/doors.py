@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from darts_mim.errors import GapError
+from darts_mim.grid.times import moment
 from darts_mim.grid.windows import WHOLE, row_kinds
 from darts_mim.models._compat import TimeSeries
 from darts_mim.models.timeseries import (
@@ -42,11 +43,14 @@ def to_darts(value: Any, dims: Mapping[str, Any], *, covariates: bool = False) -
 
 
 def arguments_to_darts(arguments: Mapping[str, Any], dims: Mapping[str, Any]) -> dict[str, Any]:
-    """Each of a call's arguments as darts takes it; covariates may be numbers a time."""
-    return {
+    """Each of a call's arguments as darts takes it; covariates may be numbers a time, ``start`` text."""
+    entered = {
         name: to_darts(value, dims, covariates=name.endswith("covariates"))
         for name, value in arguments.items()
     }
+    if isinstance(entered.get("start"), str) and entered["start"] != "end":
+        entered["start"] = moment(entered["start"], "start")
+    return entered
 
 
 def to_xarray(result: Any) -> Any:

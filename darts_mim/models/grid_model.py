@@ -8,6 +8,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, TargetTags
 
+from darts_mim.grid.times import positive
 from darts_mim.grid.windows import WindowCount
 from darts_mim.models._compat import (
     MixedCovariatesTorchModel,
@@ -16,7 +17,13 @@ from darts_mim.models._compat import (
     TorchInferenceDataset,
     TorchTrainingSample,
 )
-from darts_mim.models.checks import require_whole_covariates, require_whole_input, warn_if_not_scaled
+from darts_mim.models.checks import (
+    require_one_origin,
+    require_series,
+    require_whole_covariates,
+    require_whole_input,
+    warn_if_not_scaled,
+)
 from darts_mim.models.datasets import GridTrainingDataset
 from darts_mim.models.doors import (
     arguments_to_darts,
@@ -87,7 +94,11 @@ class GridForecastingModel(MixedCovariatesTorchModel):
 
     @like(MixedCovariatesTorchModel.fit)
     def fit(self, series: Any, *args: Any, **kwargs: Any) -> Self:  # noqa: D102
+        require_series(series)
         entered = to_darts(series, self.dims)
+        if kwargs.get("val_series") is not None:
+            kwargs["val_series"] = to_darts(kwargs["val_series"], self.dims)
+            LearntGrids.of({SERIES: _several(entered)}).admit(_several(kwargs["val_series"]), SERIES)
         if not self.model_params.get("use_reversible_instance_norm"):
             warn_if_not_scaled(entered)
         takes_grids(MixedCovariatesTorchModel.fit)(self, entered, *args, **kwargs)
@@ -96,10 +107,11 @@ class GridForecastingModel(MixedCovariatesTorchModel):
 
     @like(MixedCovariatesTorchModel.predict)
     def predict(self, n: int, series: Any = None, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
-        if n < 1:
-            raise ValueError(f"n is {n}; a forecast has at least one frame. Pass n >= 1.")
+        n = positive(n, "n")
         self._require_fitted()
-        if series is None and self.training_series is None:
+        if series is not None:
+            require_series(series)
+        elif self.training_series is None:
             raise ValueError(
                 "No series came, and the model holds none: it was fitted on several, or loaded from a file, "
                 "which has no training data in it. Pass the series to forecast from: predict(n, series)."
@@ -111,12 +123,18 @@ class GridForecastingModel(MixedCovariatesTorchModel):
 
     @like(MixedCovariatesTorchModel.historical_forecasts)
     def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        require_series(series)
         gridded = is_gridded(series)
         if gridded:  # darts' own defaults: fit at every origin, keep the last frame of each forecast
             kwargs = {"retrain": False, "last_points_only": False, "show_warnings": False} | kwargs
+        entered = to_darts(series, self.dims)
         if kwargs.get("retrain") is False:
             self._require_fitted()
-        forecasts = takes_grids(MixedCovariatesTorchModel.historical_forecasts)(self, series, *args, **kwargs)
+            for one in _several(entered):
+                require_one_origin(one, self.input_chunk_length, kwargs.get("forecast_horizon", 1))
+        forecasts = takes_grids(MixedCovariatesTorchModel.historical_forecasts)(
+            self, entered, *args, **kwargs
+        )
         if not gridded:
             return forecasts
         if not kwargs["retrain"] and not kwargs["last_points_only"]:
@@ -317,6 +335,10 @@ class GridForecastingModel(MixedCovariatesTorchModel):
 
     def __sklearn_tags__(self) -> Tags:
         return Tags(estimator_type=None, target_tags=TargetTags(required=False))
+
+
+def _several(series: TimeSeries | Sequence[TimeSeries]) -> Sequence[TimeSeries]:
+    return [series] if isinstance(series, TimeSeries) else series
 
 
 def _pinned(arguments: dict[str, Any]) -> dict[str, Any]:

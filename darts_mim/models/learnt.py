@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from darts_mim.errors import GridMismatchError
+from darts_mim.errors import GridMismatchError, TimeAxisError
 from darts_mim.grid.grid import METADATA_KEY, Grid
 from darts_mim.models._compat import TimeSeries, add_safe_globals
 
@@ -22,6 +22,7 @@ class LearntGrids:
     """
 
     encoded: Mapping[str, dict[str, Any]]
+    step: str | None = None  # between frames; None where the series has no datetimes
 
     @classmethod
     def of(cls, several: Mapping[str, Sequence[TimeSeries] | None]) -> "LearntGrids":
@@ -31,7 +32,8 @@ class LearntGrids:
             GridMismatchError: If covariates and series differ in rows or columns.
         """
         grids = {role: _common_grid(each) for role, each in several.items()}
-        learnt = cls({role: grid.to_metadata() for role, grid in grids.items() if grid is not None})
+        encoded = {role: grid.to_metadata() for role, grid in grids.items() if grid is not None}
+        learnt = cls(encoded, _step((several[SERIES] or [])[0]))
         series = grids[SERIES]
         rows, columns = (1, 1) if series is None else (series.height, series.width)
         for role, grid in grids.items():
@@ -57,15 +59,22 @@ class LearntGrids:
         return 0 if grid is None else grid.n_channels
 
     def admit(self, several: Sequence[TimeSeries], role: str) -> list[TimeSeries]:
-        """Check that series lie on the grid that was learnt, and put 0 where that grid is masked.
+        """Check that series have the step and the grid that were learnt, and put 0 where it is masked.
 
         Behind the frames of covariates there may be numbers a time.
 
         Raises:
-            GridMismatchError: If they lie on another.
+            GridMismatchError: If they lie on another grid.
+            TimeAxisError: If they have another step.
         """
         grid, masked = self.grid(role), self.masked(role)
         for series in several:
+            step = _step(series)
+            if None not in (step, self.step) and step != self.step:
+                raise TimeAxisError(
+                    f"The {role} have a step of {step}, and the model was fitted on {self.step}: frames "
+                    f"would be taken for others. Bring them to it, e.g. .resample(time='{self.step}').mean()."
+                )
             encoded = (series.metadata or {}).get(METADATA_KEY)
             if grid is not None and encoded is not None and encoded != self.encoded[role]:
                 grid.require_same(Grid.from_metadata(encoded), f"The {role}")
@@ -83,6 +92,10 @@ def _common_grid(several: Sequence[TimeSeries] | None) -> Grid | None:
     masks = [grid.mask for grid in grids if grid.mask is not None]
     mask = np.logical_and.reduce(masks) if len(masks) == len(grids) else None
     return replace(grids[0], mask=mask if mask is not None and mask.any() else None)
+
+
+def _step(series: TimeSeries) -> str | None:
+    return series.freq_str if series.has_datetime_index else None
 
 
 def _zeroed(series: TimeSeries, masked: np.ndarray) -> TimeSeries:

@@ -357,7 +357,7 @@ def test_before_fit(tiny, series):
 
 @pytest.mark.parametrize("n", [0, -2])
 def test_n_is_at_least_1(fitted, n):
-    with pytest.raises(ValueError, match=f"n is {n}; .*Pass n >= 1"):
+    with pytest.raises(ValueError, match=f"n={n} came; it wants a whole number"):
         fitted.predict(n)
 
 
@@ -433,3 +433,42 @@ def test_data_far_from_unit_scale_warn_once_and_name_the_remedy(tiny, series):
         warnings.filterwarnings("ignore", ".*LeafSpec|Total length")
         tiny(use_reversible_instance_norm=True).fit(series * 1000)
         tiny().fit(series * 10)
+
+
+def test_another_step_is_an_error(fitted, series):
+    """Every second frame would be read as the frame after, in silence."""
+    for ask in (
+        lambda: fitted.predict(2, series[::2]),
+        lambda: fitted.historical_forecasts(series[::2], forecast_horizon=2),
+    ):
+        with pytest.raises(TimeAxisError, match=r"have a step of .* the model was fitted on"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (None, TypeError, "NoneType came, where a DataArray"),
+        (np.zeros((9, 5, 4)), TypeError, "ndarray came, where a DataArray"),
+        ([], ValueError, "An empty list came"),
+    ],
+)
+def test_what_is_no_series_is_an_error(tiny, wrong, error, message):
+    with pytest.raises(error, match=message):
+        tiny().fit(wrong)
+
+
+def test_a_validation_series_on_another_grid_is_an_error(tiny, series):
+    with pytest.raises(GridMismatchError):
+        tiny().fit(series, val_series=series.isel({series.dims[-1]: slice(1, None)}))
+
+
+def test_a_series_too_short_for_a_backtest_is_an_error(fitted, series):
+    with pytest.raises(TooShortError, match="one forecast within it takes"):
+        fitted.historical_forecasts(series[:5], forecast_horizon=2)
+
+
+def test_start_may_be_text(fitted, series):
+    start = str(series["time"].values[20])
+    forecasts = fitted.historical_forecasts(series, forecast_horizon=1, start=start)
+    assert forecasts["valid_time"].values[0, 0] == series["time"].values[20]
