@@ -5,6 +5,7 @@ from typing import Any, Self
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from darts_mim.grid.times import moment
 from darts_mim.grid.transformer import is_list, is_timeseries
 
 
@@ -116,12 +117,14 @@ class GridPipeline(Pipeline):
 
         Raises:
             NotFittedError: Before ``fit``.
-            ValueError: If ``last_points_only`` is asked for.
+            ValueError: If ``last_points_only`` is asked for, or ``start`` is no time.
         """
         check_is_fitted(self)
         if any(map(is_timeseries, series if is_list(series) else [series])):
             # darts' own defaults fit again at every origin and keep the last frame of each forecast
             params = {"retrain": False, "last_points_only": False} | params
+        elif params.get("start") is not None:  # a number would count frames, of which transforms drop some
+            params["start"] = moment(params["start"], "start")
         if params.get("last_points_only"):
             raise ValueError(
                 "A last frame alone cannot always be brought back to the units that went in: differences are "

@@ -198,3 +198,9 @@ def test_not_fitted_is_an_error():
 def test_likelihood_parameters_are_refused():
     with pytest.raises(ValueError, match="num_samples"):
         pipeline().fit(flow()).predict(2, predict_likelihood_parameters=True)
+
+
+def test_start_is_a_time_and_not_a_count_of_what_differencing_left():
+    model = GridPipeline([("difference", GridDifferencer(order=1)), ("last", Persistence())]).fit(flow())
+    with pytest.raises(ValueError, match="start=20 came, where a time is wanted"):
+        model.historical_forecasts(flow(), forecast_horizon=2, start=20)
