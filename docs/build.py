@@ -12,7 +12,6 @@ import jupytext
 from nbclient import NotebookClient
 
 from darts_mim import demo
-from darts_mim.plotting import plot_maps
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -24,9 +23,7 @@ def draw_pictures() -> None:
     """The pictures that README.md and docs/results.md show, from one run of the demo."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     result = demo.run(OUT).result
-    forecast = result.forecasts["MIM"].sel(init_time=MORNING)
-    observed = result.observed.sel(init_time=MORNING)
-    plot_maps(forecast, observed, model="MIM").savefig(IMAGES / "forecast.png", dpi=110)
+    result.plot_maps(MORNING, channel="inflow").savefig(IMAGES / "forecast.png", dpi=110)
     result.plot_skill("damped anomaly").savefig(IMAGES / "skill.png", dpi=110)
 
 
