@@ -17,7 +17,9 @@
 # two hours, and find out whether it was worth it.
 
 # %%
+import logging
 import os
+import warnings
 
 from darts_mim import (
     CyclicPosition,
@@ -32,6 +34,10 @@ from darts_mim import (
     datasets,
 )
 from darts_mim.plotting import plot_maps
+
+# Lightning remarks on devices and data loading at every fit and forecast; this page leaves that out.
+logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", module="pytorch_lightning")
 
 flow = datasets.nyc_taxi()
 flow
@@ -79,7 +85,7 @@ model = GridPipeline(
     ]
 )
 model.fit(train[-672:] if quick else train)
-model["mim"].windows_
+print(model["mim"].windows_)
 
 # %% [markdown]
 # The next two hours. What comes out has the dims, coordinates and units of what went in, so that it can be subtracted
