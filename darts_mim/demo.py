@@ -98,7 +98,7 @@ def run(out: Path, *, quick: bool = False, random_state: int = 0, console: Conso
         flow = xr.concat([train, test], dim="time")
     console.print(
         f"[bold]1/3[/] Training MIM on {train.sizes['time']} half hours of New York taxi flow "
-        f"({flow.sizes['y']} x {flow.sizes['x']} cells, inflow and outflow) ..."
+        f"({flow.sizes['y']} x {flow.sizes['x']} cells, inflow and outflow); this takes minutes ..."
     )
     model = make_model(n_epochs=1 if quick else 4, random_state=random_state, progress=console.is_terminal)
     model.fit(train)
