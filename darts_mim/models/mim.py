@@ -15,6 +15,7 @@ from darts_mim.models._compat import (
 )
 from darts_mim.models.grid_model import GridForecastingModel
 from darts_mim.models.module import GridModule, LossFrames, LRSchedule
+from darts_mim.nn.gates import require_odd
 from darts_mim.nn.initial import initialise_as_released
 from darts_mim.nn.mim import Ablation
 from darts_mim.nn.recurrent import MIMNetwork, Variant
@@ -145,11 +146,7 @@ class MIMModel(GridForecastingModel):
         _require_at_least("layers", layers, 2)
         _require_at_least("patch_size", patch_size, 1)
         _require_at_least("sampling_steps", sampling_steps, 0)
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f"kernel_size is {kernel_size}; same padding needs an odd number of cells. Use "
-                f"{max(1, kernel_size - 1)} or {max(1, kernel_size + 1)}."
-            )
+        require_odd(kernel_size)
         if lr_schedule == "cosine" and kwargs.get("lr_scheduler_cls") is not None:
             raise ValueError("lr_schedule='cosine' and lr_scheduler_cls are two schedules. Pass one of them.")
         likelihood = kwargs.get("likelihood")

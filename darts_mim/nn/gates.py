@@ -33,11 +33,7 @@ class GateConv(nn.Module):
         layer_norm: bool = False,
     ) -> None:
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f"kernel_size is {kernel_size}; same padding needs an odd number of cells. "
-                f"Use {kernel_size - 1 if kernel_size > 1 else 1} or {kernel_size + 1}."
-            )
+        require_odd(kernel_size)
         self.gates = gates
         self.conv = nn.Conv2d(channels, hidden * gates, kernel_size, padding=kernel_size // 2, bias=bias)
         self.norm = nn.GroupNorm(1, hidden * gates, eps=1e-5) if layer_norm else None
@@ -50,3 +46,16 @@ class GateConv(nn.Module):
         if self.norm is not None:
             z = self.norm(z)
         return z.chunk(self.gates, dim=1)
+
+
+def require_odd(kernel_size: int) -> None:
+    """Check that an output cell sits at the kernel's middle.
+
+    Raises:
+        ValueError: If ``kernel_size`` is even or below 1.
+    """
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(
+            f"kernel_size is {kernel_size}; same padding needs an odd number of cells. "
+            f"Use {max(1, kernel_size - 1)} or {max(1, kernel_size + 1)}."
+        )
