@@ -11,7 +11,7 @@ from pandas.tseries.offsets import BaseOffset
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from darts_mim.errors import GapError, TimeAxisError, TooShortError
+from darts_mim.errors import GapError, TooShortError
 from darts_mim.grid.grid import Grid
 from darts_mim.grid.times import (
     following,
@@ -23,7 +23,7 @@ from darts_mim.grid.times import (
     steps_between,
     times_of,
 )
-from darts_mim.grid.windows import WHOLE, row_kinds
+from darts_mim.grid.windows import WHOLE, fill_axis, row_kinds
 
 Series = xr.DataArray | xr.Dataset
 
@@ -156,20 +156,8 @@ class Baseline(BaseEstimator):
 
     def _rows(self, series: Series) -> tuple[np.ndarray, pd.DatetimeIndex]:
         """The values on the regular axis of the training step; missing times are rows of NaN."""
-        values = self.grid_.components(series)
         times = times_of(series, self.grid_.time_dim)
-        axis = pd.date_range(times[0], times[-1], freq=self.step_).as_unit(times.unit)
-        at = axis.get_indexer(times)
-        if (at < 0).any():
-            raise TimeAxisError(
-                f"{times[at < 0][0]} is not a whole number of steps ({self.step_.freqstr}, learnt "
-                f"in fit) after {times[0]}. Pass a series with the step of the training series."
-            )
-        if len(axis) == len(times):
-            return values, axis
-        filled = np.full((len(axis), values.shape[1]), np.nan, dtype=values.dtype)
-        filled[at] = values
-        return filled, axis
+        return fill_axis(self.grid_.components(series), times, self.step_)
 
     def _whole(self, values: np.ndarray, reads: np.ndarray) -> np.ndarray:
         mask = self.grid_.mask

@@ -150,14 +150,27 @@ def fixed_step(step: BaseOffset) -> np.timedelta64 | None:
     return None
 
 
-def regular_axis(times: pd.DatetimeIndex) -> pd.DatetimeIndex:
+def regular_axis(times: pd.DatetimeIndex, step: BaseOffset | None = None) -> pd.DatetimeIndex:
     """Every time from the first to the last on the regular step, gaps filled in.
+
+    Args:
+        times: In order, each once.
+        step: The step, where it was learnt elsewhere; by default the times' own.
+
+    Raises:
+        TimeAxisError: If a time is not on the step.
 
     >>> regular_axis(pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-04"])).day
     Index([1, 2, 3, 4], dtype='int32')
     """
-    axis = pd.date_range(times[0], times[-1], freq=step_of(times), name=times.name)
-    return axis.as_unit(times.unit)
+    wanted = step_of(times) if step is None else step
+    axis = pd.date_range(times[0], times[-1], freq=wanted, name=times.name).as_unit(times.unit)
+    if step is not None and len(off := times.difference(axis)):
+        raise TimeAxisError(
+            f"{off[0]} is not a whole number of steps ({step.freqstr}, learnt in fit) after {times[0]}. "
+            f"Pass a series with the step of the training series."
+        )
+    return axis
 
 
 def following(time: pd.Timestamp, step: BaseOffset, n: int) -> pd.DatetimeIndex:

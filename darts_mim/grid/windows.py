@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.offsets import BaseOffset
 
 from darts_mim.grid.times import regular_axis
 
@@ -93,16 +94,19 @@ def _touches(rows: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
     return before[starts + length] > before[starts] if len(starts) else np.zeros(0, dtype=bool)
 
 
-def fill_axis(values: np.ndarray, times: pd.DatetimeIndex) -> tuple[np.ndarray, pd.DatetimeIndex]:
+def fill_axis(
+    values: np.ndarray, times: pd.DatetimeIndex, step: BaseOffset | None = None
+) -> tuple[np.ndarray, pd.DatetimeIndex]:
     """The values on the regular time axis, missing times as rows of NaN.
 
     Without a gap the values come back as they are, not copied; with one, integers become float32.
+    ``step`` is as in ``times.regular_axis``.
 
     >>> values, times = fill_axis(np.array([[1], [2]]), pd.to_datetime(["2024-01-01", "2024-01-03"]))
     >>> values.shape, len(times)
     ((2, 1), 2)
     """
-    axis = regular_axis(times)
+    axis = regular_axis(times, step)
     if len(axis) == len(times):
         return values, axis
     dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.float32
