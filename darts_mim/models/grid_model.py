@@ -96,9 +96,6 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     def fit(self, series: Any, *args: Any, **kwargs: Any) -> Self:  # noqa: D102
         require_series(series)
         entered = to_darts(series, self.dims)
-        if kwargs.get("val_series") is not None:
-            kwargs["val_series"] = to_darts(kwargs["val_series"], self.dims)
-            LearntGrids.of({SERIES: _several(entered)}).admit(_several(kwargs["val_series"]), SERIES)
         if not self.model_params.get("use_reversible_instance_norm"):
             warn_if_not_scaled(entered)
         takes_grids(MixedCovariatesTorchModel.fit)(self, entered, *args, **kwargs)
@@ -177,10 +174,23 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         """They stand beside every frame."""
         return True
 
-    def _setup_for_fit_from_dataset(self, *args: Any, **kwargs: Any) -> Any:
+    def _setup_for_fit_from_dataset(
+        self,
+        series: Any,
+        past_covariates: Any = None,
+        future_covariates: Any = None,
+        *args: Any,
+        val_series: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         if self.model is None:
-            self._grids = None  # to be learnt from this series
-        inputs, parameters = super()._setup_for_fit_from_dataset(*args, **kwargs)
+            several = {SERIES: series, PAST: past_covariates, FUTURE: future_covariates}
+            self._grids = LearntGrids.of({role: each and _several(each) for role, each in several.items()})
+        if val_series is not None:  # darts would only count its components
+            self._learnt.require(_several(val_series), SERIES)
+        inputs, parameters = super()._setup_for_fit_from_dataset(
+            series, past_covariates, future_covariates, *args, val_series=val_series, **kwargs
+        )
         windows: GridTrainingDataset = parameters["train_dataset"]
         windows.time_reversal = self.time_reversal  # of the training windows alone
         self.windows_ = windows.count
@@ -206,14 +216,12 @@ class GridForecastingModel(MixedCovariatesTorchModel):
                 "time_reversal=True reads windows backwards, and past_covariates are not known over the "
                 "frames to forecast. Use time_reversal=False, or pass them as future_covariates."
             )
-        if self._grids is None:
-            several = {SERIES: series, PAST: past_covariates, FUTURE: future_covariates}
-            self._grids = LearntGrids.of(several)
+        grids = self._learnt
         return GridTrainingDataset(
-            self._grids.admit(series, SERIES),
-            past_covariates and self._grids.admit(past_covariates, PAST),
-            future_covariates and self._grids.admit(future_covariates, FUTURE),
-            masked=self._grids.masked(SERIES),
+            grids.admit(series, SERIES),
+            past_covariates and grids.admit(past_covariates, PAST),
+            future_covariates and grids.admit(future_covariates, FUTURE),
+            masked=grids.masked(SERIES),
             input_chunk_length=self.input_chunk_length,
             output_chunk_length=self.output_chunk_length,
             stride=stride,

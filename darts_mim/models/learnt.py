@@ -58,8 +58,8 @@ class LearntGrids:
         grid = self.grid(role)
         return 0 if grid is None else grid.n_channels
 
-    def admit(self, several: Sequence[TimeSeries], role: str) -> list[TimeSeries]:
-        """Check that series have the step and the grid that were learnt, and put 0 where it is masked.
+    def require(self, several: Sequence[TimeSeries], role: str) -> None:
+        """Check that series have the step and the grid that were learnt.
 
         Behind the frames of covariates there may be numbers a time.
 
@@ -67,7 +67,7 @@ class LearntGrids:
             GridMismatchError: If they lie on another grid.
             TimeAxisError: If they have another step.
         """
-        grid, masked = self.grid(role), self.masked(role)
+        grid = self.grid(role)
         for series in several:
             step = _step(series)
             if None not in (step, self.step) and step != self.step:
@@ -80,6 +80,11 @@ class LearntGrids:
                 grid.require_same(Grid.from_metadata(encoded), f"The {role}")
             if grid is not None and (role == SERIES or series.n_components < grid.n_components):
                 grid.require_width(series.n_components, f"The {role}")
+
+    def admit(self, several: Sequence[TimeSeries], role: str) -> list[TimeSeries]:
+        """The series, checked as in ``require``, with 0 where the grid that was learnt is masked."""
+        self.require(several, role)
+        masked = self.masked(role)
         return list(several) if masked is None else [_zeroed(series, masked) for series in several]
 
 
