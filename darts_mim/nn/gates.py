@@ -1,5 +1,7 @@
 """The one kind of convolution that the cells are made of."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ class GateConv(nn.Module):
     Args:
         channels: Channels read.
         hidden: Channels of one gate.
-        gates: Gates written.
+        gates: The gates written, by name.
         kernel_size: Grid cells, odd.
         bias: Whether the gates have a bias here.
         layer_norm: Whether the gates are normalised.
@@ -26,7 +28,7 @@ class GateConv(nn.Module):
         self,
         channels: int,
         hidden: int,
-        gates: int,
+        gates: Sequence[str],
         kernel_size: int,
         *,
         bias: bool = True,
@@ -34,18 +36,19 @@ class GateConv(nn.Module):
     ) -> None:
         super().__init__()
         require_odd(kernel_size)
-        self.gates = gates
-        self.conv = nn.Conv2d(channels, hidden * gates, kernel_size, padding=kernel_size // 2, bias=bias)
-        self.norm = nn.GroupNorm(1, hidden * gates, eps=1e-5) if layer_norm else None
+        self.gates = tuple(gates)
+        out = hidden * len(self.gates)
+        self.conv = nn.Conv2d(channels, out, kernel_size, padding=kernel_size // 2, bias=bias)
+        self.norm = nn.GroupNorm(1, out, eps=1e-5) if layer_norm else None
 
     def forward(
         self, x: Float[Tensor, "batch channel height width"]
     ) -> tuple[Float[Tensor, "batch hidden height width"], ...]:
-        """The gates' terms, in the order the cell names them."""
+        """The gates' terms, by torch's own convolution; the cells go through a ``Convolution``."""
         z = self.conv(x)
         if self.norm is not None:
             z = self.norm(z)
-        return z.chunk(self.gates, dim=1)
+        return z.chunk(len(self.gates), dim=1)
 
 
 def require_odd(kernel_size: int) -> None:

@@ -2,18 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from darts_mim.nn.convolution import Convolution, DirectConvolution, Field
 from darts_mim.nn.mim import Ablation, MIMBlock
 from darts_mim.nn.patches import from_patches, to_patches
 from darts_mim.nn.released_cells import ReleasedMIMBlock, ReleasedSTLSTMCell
 from darts_mim.nn.st_lstm import STLSTMCell
+from darts_mim.nn.tiles import TILE
+from darts_mim.nn.winograd import KERNELS, WinogradConvolution
 
 Variant = Literal["paper", "released"]
+ConvolutionChoice = Literal["auto", "direct", "winograd"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +30,23 @@ class MIMState:
     the top layer left it. ``first`` says that no frame was read yet, so there is no difference to read.
     """
 
-    H: tuple[Float[Tensor, "batch hidden height width"], ...]
-    C: tuple[Float[Tensor, "batch hidden height width"], ...]
-    N: tuple[Float[Tensor, "batch hidden height width"], ...]
-    S: tuple[Float[Tensor, "batch hidden height width"], ...]
-    D: tuple[Float[Tensor, "batch hidden height width"], ...]
-    M: Float[Tensor, "batch hidden height width"]
+    H: tuple[Field, ...]
+    C: tuple[Field, ...]
+    N: tuple[Field, ...]
+    S: tuple[Field, ...]
+    D: tuple[Field, ...]
+    M: Field
     first: bool
+
+    def without_spectra(self) -> "MIMState":
+        """The same state, of its values alone."""
+
+        def values(fields: tuple[Field, ...]) -> tuple[Field, ...]:
+            return tuple(Field(field.values, field.zero) for field in fields)
+
+        (M,) = values((self.M,))
+        H, C, N, S, D = (values(fields) for fields in (self.H, self.C, self.N, self.S, self.D))
+        return MIMState(H=H, C=C, N=N, S=S, D=D, M=M, first=self.first)
 
 
 class MIMNetwork(nn.Module):
@@ -50,6 +66,10 @@ class MIMNetwork(nn.Module):
         n_parameters: Numbers given out per channel and cell; more than 1 for a distribution.
         feedback: The frame to feed back, (batch, channel, rows, columns), patched, from what the network
             gives out for it, with ``n_parameters`` as a last axis.
+        convolution: ``"direct"``, torch's own; ``"winograd"``, with a fraction of the multiplications; or
+            ``"auto"``, the faster one. All give the same numbers, to rounding.
+        checkpoint_segments: Parts of the time loop whose inner values are not kept for the backward pass but
+            computed again there: less memory, more time. 0 keeps everything.
 
     Raises:
         ValueError: If there are fewer than 2 layers, an even kernel, no ``grid`` where one is needed, or
@@ -75,6 +95,8 @@ class MIMNetwork(nn.Module):
         covariates: int = 0,
         n_parameters: int = 1,
         feedback: Callable[[Tensor], Tensor] | None = None,
+        convolution: ConvolutionChoice = "auto",
+        checkpoint_segments: int = 0,
     ) -> None:
         super().__init__()
         if layers < 2:
@@ -87,9 +109,12 @@ class MIMNetwork(nn.Module):
                 f"n_parameters is {n_parameters}, and nothing says which frame they feed back. Pass "
                 f"feedback=, e.g. lambda output: output[..., 0]."
             )
+        require_kernel(convolution, kernel_size)
         self.channels, self.hidden, self.patch_size = channels, hidden, patch_size
         self.kernel_size, self.layer_norm = kernel_size, layer_norm
         self.variant: Variant = variant
+        self.convolution: ConvolutionChoice = convolution
+        self.checkpoint_segments = checkpoint_segments
         self.n_parameters, self.feedback = n_parameters, feedback
         folded = channels * patch_size**2
         frame = folded + covariates
@@ -144,40 +169,88 @@ class MIMNetwork(nn.Module):
         frames = to_patches(observed, self.patch_size)
         truth = None if true_future is None else to_patches(true_future, self.patch_size)
         known = frames.shape[1]
-        state = self.initial_state(frames)
-        generated: list[Tensor] = []
-        for t in range(known - 1 + horizon):
+        conv = self._convolution(frames)
+
+        def read(t: int, last: Tensor | None) -> Tensor:
+            """The frame of step t, the last generated one given, and what is known beside it."""
             if t < known:
                 frame = frames[:, t]
             else:
-                frame = self._fed_back(generated[-1])
+                assert last is not None
+                frame = self._fed_back(last)
                 if truth is not None and teacher_mask is not None:
                     fed = teacher_mask[:, t - known, None, None, None]
                     frame = fed * truth[:, t - known] + (1 - fed) * frame
-            if covariates is not None:
-                frame = torch.cat([frame, covariates[:, t]], dim=1)
-            H, state = self.step(frame, state)
-            generated.append(self.to_frame(H))
+            return frame if covariates is None else torch.cat([frame, covariates[:, t]], dim=1)
+
+        def run(steps: range, state: MIMState, last: Tensor | None) -> tuple[list[Tensor], MIMState]:
+            """Generated frames, and the state after them."""
+            generated: list[Tensor] = []
+            for t in steps:
+                H, state = self.step(conv, conv.fold(read(t, last)), state)
+                last = conv.unfold(conv.pointwise(self.to_frame, H))
+                generated.append(last)
+            return generated, state
+
+        generated: list[Tensor] = []
+        state, last = self.initial_state(conv), None
+        for steps in self._segments(known - 1 + horizon):
+            if self.checkpoint_segments and torch.is_grad_enabled():
+                some, state = checkpoint(run, steps, state.without_spectra(), last, use_reentrant=False)
+            else:
+                some, state = run(steps, state, last)
+            generated += some
+            last = some[-1]
         return self._unfold(torch.stack(generated, dim=1), height, width)
 
-    def initial_state(self, frames: Float[Tensor, "batch time channel rows columns"]) -> MIMState:
-        """Zero memories for the (patched) frames to come."""
-        zero = frames.new_zeros(frames.shape[0], self.hidden, *frames.shape[-2:])
+    def _segments(self, steps: int) -> list[range]:
+        """The steps in ``checkpoint_segments`` parts of nearly equal length."""
+        n = min(max(1, self.checkpoint_segments), steps)
+        bounds = [steps * i // n for i in range(n + 1)]
+        return [range(start, stop) for start, stop in pairwise(bounds)]
+
+    def _convolution(self, frames: Float[Tensor, "batch time channel rows columns"]) -> Convolution:
+        """How the convolutions of a batch are computed."""
+        in_full = not torch.is_autocast_enabled(frames.device.type)  # tiles in bf16 lose too much
+        wanted = self.convolution == "winograd" or (
+            self.convolution == "auto" and self._winograd_pays(frames)
+        )
+        return (
+            WinogradConvolution(frames, self.kernel_size) if wanted and in_full else DirectConvolution(frames)
+        )
+
+    def _winograd_pays(self, frames: Float[Tensor, "batch time channel rows columns"]) -> bool:
+        """Whether Winograd's convolutions are the faster ones; docs/performance.md has the measurements."""
+        device, (batch, _, _, rows, columns) = frames.device.type, frames.shape
+        return (
+            device == "cpu"
+            and self.kernel_size in KERNELS
+            and frames.dtype in (torch.float32, torch.float64)
+            and not torch.compiler.is_compiling()
+            and self.hidden >= 32
+            and self.hidden * batch * -(-rows // TILE) * -(-columns // TILE) >= 4096
+        )
+
+    def initial_state(self, conv: Convolution) -> MIMState:
+        """Zero memories."""
+        zero = conv.zeros(self.hidden)
         above = (zero,) * len(self.blocks)
         return MIMState(H=(zero, *above), C=(zero, *above), N=above, S=above, D=above, M=zero, first=True)
 
-    def step(
-        self, frame: Float[Tensor, "batch channel rows columns"], state: MIMState
-    ) -> tuple[Float[Tensor, "batch hidden rows columns"], MIMState]:
+    def step(self, conv: Convolution, frame: Field, state: MIMState) -> tuple[Field, MIMState]:
         """One frame through all layers [Wang2019, eq. 4]; M runs upwards and on to the next step."""
-        H, C, M = self.first(frame, state.H[0], state.C[0], state.M)
+        H, C, M = self.first(conv, frame, state.H[0], state.C[0], state.M)
         hidden, memories, inner = [H], [C], []
-        dX = None if state.first else H - state.H[0]
+        dX = None if state.first else conv.field(H.values - state.H[0].values)
         for l, block in enumerate(self.blocks):
-            step = block(H, dX, state.H[l + 1], state.C[l + 1], state.N[l], state.S[l], state.D[l], M)
+            step = block(conv, H, dX, state.H[l + 1], state.C[l + 1], state.N[l], state.S[l], state.D[l], M)
             if not state.first:
                 # Row R4: the released program differences once and hands D up; the paper, every layer.
-                dX = step.D if self.variant == "released" else step.H - state.H[l + 1]
+                dX = (
+                    step.D
+                    if self.variant == "released"
+                    else conv.field(step.H.values - state.H[l + 1].values)
+                )
             H, M = step.H, step.M
             hidden.append(H)
             memories.append(step.C)
@@ -209,4 +282,17 @@ class MIMNetwork(nn.Module):
                 for k in range(self.n_parameters)
             ],
             dim=-1,
+        )
+
+
+def require_kernel(convolution: ConvolutionChoice, kernel_size: int) -> None:
+    """Check that there is such a convolution for the kernel.
+
+    Raises:
+        ValueError: If there is not.
+    """
+    if convolution == "winograd" and kernel_size not in KERNELS:
+        raise ValueError(
+            f"convolution='winograd' has kernels of {KERNELS} cells a side, and kernel_size is "
+            f"{kernel_size}. Use convolution='auto'."
         )

@@ -1,9 +1,9 @@
 """The cells as the authors' released program computes them; docs/paper.md lists how they differ."""
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
+from darts_mim.nn.convolution import Convolution, Field
 from darts_mim.nn.gates import GateConv
 from darts_mim.nn.mim import Ablation, MIMNStep, MIMSStep, MIMStep
 from darts_mim.nn.st_lstm import STLSTMStep
@@ -27,32 +27,33 @@ class ReleasedSTLSTMCell(nn.Module):
     def __init__(self, channels: int, hidden: int, kernel_size: int, *, layer_norm: bool = True) -> None:
         super().__init__()
         conv = {"layer_norm": layer_norm}
-        self.conv_x = GateConv(channels, hidden, 4, kernel_size, **conv)
-        self.conv_h = GateConv(hidden, hidden, 4, kernel_size, **conv)
-        self.conv_m = GateConv(hidden, hidden, 4, kernel_size, **conv)
+        self.conv_x = GateConv(channels, hidden, ("x_i", "x_g", "x_f", "o"), kernel_size, **conv)
+        self.conv_h = GateConv(hidden, hidden, ("h_i", "h_g", "h_f", "o"), kernel_size, **conv)
+        self.conv_m = GateConv(hidden, hidden, ("m_i", "m_g", "m_f", "o"), kernel_size, **conv)
         self.conv_cm = nn.Conv2d(2 * hidden, hidden, 1)
 
     def forward(
         self,
-        X: Float[Tensor, "batch channel height width"],  # X_t
-        H: Float[Tensor, "batch hidden height width"],  # H_{t-1}
-        C: Float[Tensor, "batch hidden height width"],  # C_{t-1}
-        M: Float[Tensor, "batch hidden height width"],  # M_{t-1}^L
+        conv: Convolution,
+        X: Field,  # X_t
+        H: Field,  # H_{t-1}
+        C: Field,  # C_{t-1}
+        M: Field,  # M_{t-1}^L
     ) -> STLSTMStep:
         """One step."""
-        x_i, x_g, x_f, x_o = self.conv_x(X)
-        h_i, h_g, h_f, h_o = self.conv_h(H)
-        m_i, m_g, m_f, m_o = self.conv_m(M)
+        x_i, x_g, x_f, z_o, h_i, h_g, h_f, m_i, m_g, m_f = conv(
+            (self.conv_x, X), (self.conv_h, H), (self.conv_m, M)
+        )
 
         i, i_ = torch.sigmoid(x_i + h_i), torch.sigmoid(x_i + m_i)
         g, g_ = torch.tanh(x_g + h_g), torch.tanh(x_g + m_g)
         f = torch.sigmoid(x_f + h_f + FORGET_BIAS)
         f_ = torch.sigmoid(x_f + m_f + FORGET_BIAS)
-        o = torch.sigmoid(x_o + h_o + m_o)
+        o = torch.sigmoid(z_o)
 
-        C = f * C + i * g
-        M = f_ * M + i_ * g_
-        H = o * torch.tanh(self.conv_cm(torch.cat([C, M], dim=1)))
+        C = conv.field(torch.addcmul(f * C.values, i, g))
+        M = conv.field(torch.addcmul(f_ * M.values, i_, g_))
+        H = conv.field(o * torch.tanh(conv.pointwise(self.conv_cm, C, M)))
         return STLSTMStep(H, C, M)
 
 
@@ -66,27 +67,27 @@ class _InnerCell(nn.Module):
     def __init__(self, hidden: int, kernel_size: int, height: int, width: int, *, layer_norm: bool) -> None:
         super().__init__()
         conv = {"layer_norm": layer_norm}
-        self.conv_x = GateConv(hidden, hidden, 4, kernel_size, **conv)
-        self.conv_h = GateConv(hidden, hidden, 4, kernel_size, **conv)
+        self.conv_x = GateConv(hidden, hidden, ("i", "g", "f", "o"), kernel_size, **conv)
+        self.conv_h = GateConv(hidden, hidden, ("i", "g", "f", "o"), kernel_size, **conv)
         self.weight_i = nn.Parameter(torch.zeros(hidden, height, width))
         self.weight_f = nn.Parameter(torch.zeros(hidden, height, width))
         self.weight_o = nn.Parameter(torch.zeros(hidden, height, width))
 
     def gate(
         self,
-        x: Float[Tensor, "batch hidden height width"],
-        h: Float[Tensor, "batch hidden height width"],
-        memory: Float[Tensor, "batch hidden height width"],
-    ) -> tuple[Float[Tensor, "batch hidden height width"], Float[Tensor, "batch hidden height width"]]:
+        conv: Convolution,
+        x: Field,
+        h: Field,
+        memory: Field,
+    ) -> tuple[Field, Field]:
         """What the cell gives out, and its new memory."""
-        x_i, x_g, x_f, x_o = self.conv_x(x)
-        h_i, h_g, h_f, h_o = self.conv_h(h)
-        i = torch.sigmoid(x_i + h_i + self.weight_i * memory)
-        f = torch.sigmoid(x_f + h_f + self.weight_f * memory + FORGET_BIAS)
-        g = torch.tanh(x_g + h_g)
-        memory = f * memory + i * g
-        o = torch.sigmoid(x_o + h_o + self.weight_o * memory)
-        return o * torch.tanh(memory), memory
+        z_i, z_g, z_f, z_o = conv((self.conv_x, x), (self.conv_h, h))
+        i = torch.sigmoid(torch.addcmul(z_i, conv.elementwise(self.weight_i), memory.values))
+        f = torch.sigmoid(torch.addcmul(z_f, conv.elementwise(self.weight_f), memory.values) + FORGET_BIAS)
+        g = torch.tanh(z_g)
+        memory = conv.field(torch.addcmul(f * memory.values, i, g))
+        o = torch.sigmoid(torch.addcmul(z_o, conv.elementwise(self.weight_o), memory.values))
+        return conv.field(o * torch.tanh(memory.values)), memory
 
 
 class ReleasedMIMNCell(_InnerCell):
@@ -94,12 +95,13 @@ class ReleasedMIMNCell(_InnerCell):
 
     def forward(
         self,
-        dX: Float[Tensor, "batch hidden height width"],  # dH^1 at layer 2, D_t^{l-1} above (R3, R4)
-        D: Float[Tensor, "batch hidden height width"],  # D_{t-1}^l
-        N: Float[Tensor, "batch hidden height width"],  # N_{t-1}^l
+        conv: Convolution,
+        dX: Field,  # dH^1 at layer 2, D_t^{l-1} above (R3, R4)
+        D: Field,  # D_{t-1}^l
+        N: Field,  # N_{t-1}^l
     ) -> MIMNStep:
         """One step."""
-        return MIMNStep(*self.gate(dX, D, N))
+        return MIMNStep(*self.gate(conv, dX, D, N))
 
 
 class ReleasedMIMSCell(_InnerCell):
@@ -107,12 +109,13 @@ class ReleasedMIMSCell(_InnerCell):
 
     def forward(
         self,
-        D: Float[Tensor, "batch hidden height width"],  # D_t^l
-        C: Float[Tensor, "batch hidden height width"],  # C_{t-1}^l
-        S: Float[Tensor, "batch hidden height width"],  # S_{t-1}^l
+        conv: Convolution,
+        D: Field,  # D_t^l
+        C: Field,  # C_{t-1}^l
+        S: Field,  # S_{t-1}^l
     ) -> MIMSStep:
         """One step."""
-        return MIMSStep(*self.gate(D, C, S))
+        return MIMSStep(*self.gate(conv, D, C, S))
 
 
 class ReleasedMIMBlock(nn.Module):
@@ -142,36 +145,37 @@ class ReleasedMIMBlock(nn.Module):
         inner = (hidden, kernel_size, height, width)
         self.mim_n = None if ablation == "without_mim_n" else ReleasedMIMNCell(*inner, **conv)
         self.mim_s = None if ablation == "without_mim_s" else ReleasedMIMSCell(*inner, **conv)
-        self.conv_x = GateConv(hidden, hidden, 4, kernel_size, **conv)
-        self.conv_h = GateConv(hidden, hidden, 3, kernel_size, **conv)
-        self.conv_m = GateConv(hidden, hidden, 4, kernel_size, **conv)
+        self.conv_x = GateConv(hidden, hidden, ("x_i", "x_g", "x_f", "o"), kernel_size, **conv)
+        self.conv_h = GateConv(hidden, hidden, ("h_i", "h_g", "o"), kernel_size, **conv)
+        self.conv_m = GateConv(hidden, hidden, ("m_i", "m_g", "m_f", "o"), kernel_size, **conv)
         self.conv_cm = nn.Conv2d(2 * hidden, hidden, 1)
 
     def forward(
         self,
-        X: Float[Tensor, "batch hidden height width"],  # H_t^{l-1}
-        dX: Float[Tensor, "batch hidden height width"] | None,  # None at the first step (R10)
-        H: Float[Tensor, "batch hidden height width"],  # H_{t-1}^l
-        C: Float[Tensor, "batch hidden height width"],  # C_{t-1}^l
-        N: Float[Tensor, "batch hidden height width"],  # N_{t-1}^l
-        S: Float[Tensor, "batch hidden height width"],  # S_{t-1}^l
-        D: Float[Tensor, "batch hidden height width"],  # D_{t-1}^l
-        M: Float[Tensor, "batch hidden height width"],  # M_t^{l-1}
+        conv: Convolution,
+        X: Field,  # H_t^{l-1}
+        dX: Field | None,  # None at the first step (R10)
+        H: Field,  # H_{t-1}^l
+        C: Field,  # C_{t-1}^l
+        N: Field,  # N_{t-1}^l
+        S: Field,  # S_{t-1}^l
+        D: Field,  # D_{t-1}^l
+        M: Field,  # M_t^{l-1}
     ) -> MIMStep:
         """One step."""
-        x_i, x_g, x_f, x_o = self.conv_x(X)
-        h_i, h_g, h_o = self.conv_h(H)
-        m_i, m_g, m_f, m_o = self.conv_m(M)
+        x_i, x_g, x_f, z_o, h_i, h_g, m_i, m_g, m_f = conv(
+            (self.conv_x, X), (self.conv_h, H), (self.conv_m, M)
+        )
 
         i, i_ = torch.sigmoid(x_i + h_i), torch.sigmoid(x_i + m_i)
         g, g_ = torch.tanh(x_g + h_g), torch.tanh(x_g + m_g)
         f_ = torch.sigmoid(x_f + m_f + FORGET_BIAS)
-        o = torch.sigmoid(x_o + h_o + m_o)
+        o = torch.sigmoid(z_o)
 
         if dX is not None:
-            D, N = (dX, N) if self.mim_n is None else self.mim_n(dX, D, N)
-        T, S = (D, S) if self.mim_s is None else self.mim_s(D, C, S)
-        C = T + i * g
-        M = f_ * M + i_ * g_
-        H = o * torch.tanh(self.conv_cm(torch.cat([C, M], dim=1)))
+            D, N = (dX, N) if self.mim_n is None else self.mim_n(conv, dX, D, N)
+        T, S = (D, S) if self.mim_s is None else self.mim_s(conv, D, C, S)
+        C = conv.field(torch.addcmul(T.values, i, g))
+        M = conv.field(torch.addcmul(f_ * M.values, i_, g_))
+        H = conv.field(o * torch.tanh(conv.pointwise(self.conv_cm, C, M)))
         return MIMStep(H, C, N, S, D, M)

@@ -3,18 +3,18 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
+from darts_mim.nn.convolution import Convolution, Field
 from darts_mim.nn.gates import GateConv
 
 
 class STLSTMStep(NamedTuple):
     """What one step of an ST-LSTM hands on."""
 
-    H: Float[Tensor, "batch hidden height width"]
-    C: Float[Tensor, "batch hidden height width"]
-    M: Float[Tensor, "batch hidden height width"]
+    H: Field
+    C: Field
+    M: Field
 
 
 class STLSTMCell(nn.Module):
@@ -32,37 +32,31 @@ class STLSTMCell(nn.Module):
     def __init__(self, channels: int, hidden: int, kernel_size: int, *, layer_norm: bool = False) -> None:
         super().__init__()
         conv = {"layer_norm": layer_norm}
-        self.conv_x = GateConv(channels, hidden, 7, kernel_size, **conv)
-        self.conv_h = GateConv(hidden, hidden, 4, kernel_size, bias=False, **conv)
-        self.conv_m = GateConv(hidden, hidden, 3, kernel_size, bias=False, **conv)
-        self.conv_co = GateConv(hidden, hidden, 1, kernel_size, bias=False, **conv)
-        self.conv_mo = GateConv(hidden, hidden, 1, kernel_size, bias=False, **conv)
+        self.conv_x = GateConv(channels, hidden, ("g", "i", "f", "g'", "i'", "f'", "o"), kernel_size, **conv)
+        self.conv_h = GateConv(hidden, hidden, ("g", "i", "f", "o"), kernel_size, bias=False, **conv)
+        self.conv_m = GateConv(hidden, hidden, ("g'", "i'", "f'"), kernel_size, bias=False, **conv)
+        self.conv_co = GateConv(hidden, hidden, ("o",), kernel_size, bias=False, **conv)
+        self.conv_mo = GateConv(hidden, hidden, ("o",), kernel_size, bias=False, **conv)
         self.conv_cm = nn.Conv2d(2 * hidden, hidden, 1, bias=False)
 
     def forward(
         self,
-        X: Float[Tensor, "batch channel height width"],  # X_t
-        H: Float[Tensor, "batch hidden height width"],  # H_{t-1}
-        C: Float[Tensor, "batch hidden height width"],  # C_{t-1}
-        M: Float[Tensor, "batch hidden height width"],  # M_{t-1}^L
+        conv: Convolution,
+        X: Field,  # X_t
+        H: Field,  # H_{t-1}
+        C: Field,  # C_{t-1}
+        M: Field,  # M_{t-1}^L
     ) -> STLSTMStep:
         """One step [Wang2017, eq. 2]."""
-        x_g, x_i, x_f, x_g_, x_i_, x_f_, x_o = self.conv_x(X)
-        h_g, h_i, h_f, h_o = self.conv_h(H)
-        m_g_, m_i_, m_f_ = self.conv_m(M)
+        z_g, z_i, z_f, z_g_, z_i_, z_f_, z_o = conv((self.conv_x, X), (self.conv_h, H), (self.conv_m, M))
 
-        g = torch.tanh(x_g + h_g)
-        i = torch.sigmoid(x_i + h_i)
-        f = torch.sigmoid(x_f + h_f)
-        C = f * C + i * g
+        g, i, f = torch.tanh(z_g), torch.sigmoid(z_i), torch.sigmoid(z_f)
+        C = conv.field(torch.addcmul(f * C.values, i, g))
 
-        g_ = torch.tanh(x_g_ + m_g_)
-        i_ = torch.sigmoid(x_i_ + m_i_)
-        f_ = torch.sigmoid(x_f_ + m_f_)
-        M = f_ * M + i_ * g_
+        g_, i_, f_ = torch.tanh(z_g_), torch.sigmoid(z_i_), torch.sigmoid(z_f_)
+        M = conv.field(torch.addcmul(f_ * M.values, i_, g_))
 
-        (c_o,) = self.conv_co(C)
-        (m_o,) = self.conv_mo(M)
-        o = torch.sigmoid(x_o + h_o + c_o + m_o)
-        H = o * torch.tanh(self.conv_cm(torch.cat([C, M], dim=1)))
+        (cm_o,) = conv((self.conv_co, C), (self.conv_mo, M))
+        o = torch.sigmoid(z_o + cm_o)
+        H = conv.field(o * torch.tanh(conv.pointwise(self.conv_cm, C, M)))
         return STLSTMStep(H, C, M)

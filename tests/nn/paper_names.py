@@ -1,9 +1,13 @@
 """The weights of our cells under the paper's names, and what the tests of the cells share."""
 
+from functools import partial
+
 import torch
 
+from darts_mim.nn.convolution import DirectConvolution
 from darts_mim.nn.mim import MIMBlock, MIMNCell, MIMSCell
 from darts_mim.nn.st_lstm import STLSTMCell
+from darts_mim.nn.winograd import WinogradConvolution
 
 NAMES = {
     STLSTMCell: {
@@ -70,6 +74,31 @@ def random_weights(module, *, scale=0.4):
 def rand(*shape, seed=0):
     """Normal numbers in float64."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+ARITHMETIC = {
+    "direct": DirectConvolution,
+    "winograd 3": partial(WinogradConvolution, kernel_size=3),
+    "winograd 5": partial(WinogradConvolution, kernel_size=5),
+}
+"""Ways to compute a convolution, by name; a kernel of another size has the first one alone."""
+
+
+def arithmetics(*kernel_sizes):
+    """(kernel size, name of an arithmetic that can compute it), for ``pytest.mark.parametrize``."""
+    pairs = [(size, name) for size in kernel_sizes for name in ("direct", f"winograd {size}")]
+    return [(size, name) for size, name in pairs if name in ARITHMETIC]
+
+
+def in_layout(arithmetic, tensors):
+    """The arithmetic for a batch of such tensors, and the tensors as its fields."""
+    conv = ARITHMETIC[arithmetic](next(iter(tensors.values()))[:, None])
+    return conv, {name: conv.fold(tensor) for name, tensor in tensors.items()}
+
+
+def out_of_layout(conv, step):
+    """A cell's step with plain tensors in the fields' place."""
+    return type(step)(*(conv.unfold(field.values) for field in step))
 
 
 def assert_same_step(step, expected):

@@ -10,7 +10,7 @@ from darts_mim.nn.gates import GateConv
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
 def test_gates_are_one_convolution_cut_in_order(kernel_size, bias):
-    gate_conv = random_weights(GateConv(2, 3, 4, kernel_size, bias=bias))
+    gate_conv = random_weights(GateConv(2, 3, "gifo", kernel_size, bias=bias))
     x = rand(2, 2, 5, 4)
     gates = gate_conv(x)
     assert len(gates) == 4
@@ -23,7 +23,7 @@ def test_gates_are_one_convolution_cut_in_order(kernel_size, bias):
 
 
 def test_layer_norm_is_over_height_width_and_channels_of_one_sample():
-    gate_conv = random_weights(GateConv(2, 3, 4, 3, layer_norm=True))
+    gate_conv = random_weights(GateConv(2, 3, "gifo", 3, layer_norm=True))
     x = rand(2, 2, 5, 4)
     x[1] *= 30
     z = gate_conv.conv(x).detach().numpy()
@@ -39,4 +39,4 @@ def test_layer_norm_is_over_height_width_and_channels_of_one_sample():
 @pytest.mark.parametrize(("kernel_size", "remedy"), [(0, "1 or 1"), (2, "1 or 3"), (4, "3 or 5")])
 def test_an_even_kernel_is_an_error(kernel_size, remedy):
     with pytest.raises(ValueError, match=rf"kernel_size is {kernel_size}; .* Use {remedy}\."):
-        GateConv(2, 3, 4, kernel_size)
+        GateConv(2, 3, "gifo", kernel_size)

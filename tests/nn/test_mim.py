@@ -1,7 +1,16 @@
 import pytest
-import torch
 from nn import reference
-from nn.paper_names import assert_gradients, assert_same_step, cell_weights, rand, random_weights, score
+from nn.paper_names import (
+    arithmetics,
+    assert_gradients,
+    assert_same_step,
+    cell_weights,
+    in_layout,
+    out_of_layout,
+    rand,
+    random_weights,
+    score,
+)
 
 from darts_mim.nn.mim import MIMBlock, MIMNCell, MIMSCell
 
@@ -19,11 +28,17 @@ def in_numpy(tensors):
     return [tensor.detach().numpy() for tensor in tensors.values()]
 
 
-def step_of_block(block, states, *, first=False):
+def step_of(cell, states, arithmetic="direct"):
+    conv, fields = in_layout(arithmetic, states)
+    return out_of_layout(conv, cell(conv, **fields))
+
+
+def step_of_block(block, states, arithmetic="direct", *, first=False):
     """The block's step, given what the equations name: H[l-1,t-1] in place of the difference."""
-    X, X_before, H, C, N, S, M = states.values()
-    dH = None if first else X - X_before
-    return block(X, dH, H, C, N, S, torch.zeros_like(X), M)
+    conv, fields = in_layout(arithmetic, states)
+    before = fields.pop("X_before")
+    dH = None if first else conv.field(fields["X"].values - before.values)
+    return out_of_layout(conv, block(conv, dH=dH, D=conv.zeros(HIDDEN), **fields))
 
 
 def block_by_the_paper(block, states, *, first=False):
@@ -35,20 +50,21 @@ def block_states():
     return draw(["X", "X_before", "H", "C", "N", "S", "M"])
 
 
-@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+@pytest.mark.parametrize(("kernel_size", "arithmetic"), arithmetics(1, 3, 5))
 @pytest.mark.parametrize(("cell_class", "equation", "names"), INNER)
-def test_inner_step_equals_the_paper(cell_class, equation, names, kernel_size):
+def test_inner_step_equals_the_paper(cell_class, equation, names, kernel_size, arithmetic):
     cell = random_weights(cell_class(HIDDEN, kernel_size))
     states = draw(names)
-    assert_same_step(cell(**states), equation(cell_weights(cell), *in_numpy(states)))
+    assert_same_step(step_of(cell, states, arithmetic), equation(cell_weights(cell), *in_numpy(states)))
 
 
+@pytest.mark.parametrize(("kernel_size", "arithmetic"), arithmetics(3))
 @pytest.mark.parametrize(("cell_class", "equation", "names"), INNER)
-def test_inner_gradients_equal_the_paper(cell_class, equation, names):
-    cell = random_weights(cell_class(HIDDEN, 3))
+def test_inner_gradients_equal_the_paper(cell_class, equation, names, kernel_size, arithmetic):
+    cell = random_weights(cell_class(HIDDEN, kernel_size))
     states = draw(names)
     assert_gradients(
-        lambda: score(cell(**states)),
+        lambda: score(step_of(cell, states, arithmetic)),
         lambda: score(equation(cell_weights(cell), *in_numpy(states))),
         dict(cell.named_parameters()) | states,
     )
@@ -56,21 +72,22 @@ def test_inner_gradients_equal_the_paper(cell_class, equation, names):
 
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("ablation", ABLATIONS)
-@pytest.mark.parametrize("kernel_size", [3, 5])
-def test_block_equals_the_paper(kernel_size, ablation, first):
+@pytest.mark.parametrize(("kernel_size", "arithmetic"), arithmetics(3, 5))
+def test_block_equals_the_paper(kernel_size, arithmetic, ablation, first):
     block = random_weights(MIMBlock(HIDDEN, kernel_size, ablation=ablation))
     states = block_states()
     assert_same_step(
-        step_of_block(block, states, first=first), block_by_the_paper(block, states, first=first)
+        step_of_block(block, states, arithmetic, first=first), block_by_the_paper(block, states, first=first)
     )
 
 
+@pytest.mark.parametrize(("kernel_size", "arithmetic"), arithmetics(3))
 @pytest.mark.parametrize("ablation", ABLATIONS)
-def test_block_gradients_equal_the_paper(ablation):
-    block = random_weights(MIMBlock(HIDDEN, 3, ablation=ablation))
+def test_block_gradients_equal_the_paper(ablation, kernel_size, arithmetic):
+    block = random_weights(MIMBlock(HIDDEN, kernel_size, ablation=ablation))
     states = block_states()
     assert_gradients(
-        lambda: score(step_of_block(block, states)),
+        lambda: score(step_of_block(block, states, arithmetic)),
         lambda: score(block_by_the_paper(block, states)),
         dict(block.named_parameters()) | states,
     )

@@ -6,6 +6,7 @@ import torch
 from nn import reference
 from nn.paper_names import assert_gradients, network_weights, rand, random_weights
 
+from darts_mim.nn.convolution import DirectConvolution
 from darts_mim.nn.patches import from_patches, to_patches
 from darts_mim.nn.recurrent import MIMNetwork
 
@@ -91,29 +92,30 @@ def test_a_covariate_is_read_at_its_step_and_not_before(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_first_step_reads_no_difference(variant):
     network = build(variant=variant)
-    frame = frames()[:, 0]
-    _, state = network.step(frame, network.initial_state(frame[:, None]))
+    conv = DirectConvolution(frames())
+    frame = conv.fold(frames()[:, 0])
+    _, state = network.step(conv, frame, network.initial_state(conv))
     for D, N, S in zip(state.D, state.N, state.S, strict=True):
-        assert (D == 0).all()
-        assert (N == 0).all()
-        assert (S != 0).all()
-    _, state = network.step(frame, state)
+        assert (D.values == 0).all()
+        assert (N.values == 0).all()
+        assert (S.values != 0).all()
+    _, state = network.step(conv, frame, state)
     for D, N in zip(state.D, state.N, strict=True):
-        assert (D != 0).all()
-        assert (N != 0).all()
+        assert (D.values != 0).all()
+        assert (N.values != 0).all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_layer_reads_the_memory_from_below(variant):
     """M zigzags: what the top layer leaves reaches the first layer at the next step, and goes up again."""
     network = build(variant=variant)
-    frame = frames()[:, 0]
-    zero = network.initial_state(frame[:, None])
-    moved = replace(zero, M=zero.M + 1)
-    (_, from_zero), (_, from_moved) = network.step(frame, zero), network.step(frame, moved)
+    conv = DirectConvolution(frames())
+    frame, zero = conv.fold(frames()[:, 0]), network.initial_state(conv)
+    moved = replace(zero, M=conv.field(zero.M.values + 1))
+    (_, from_zero), (_, from_moved) = network.step(conv, frame, zero), network.step(conv, frame, moved)
     for H, H_moved in zip(from_zero.H, from_moved.H, strict=True):
-        assert (H_moved != H).all()
-    assert (from_zero.M != from_moved.M).all()
+        assert (H_moved.values != H.values).all()
+    assert (from_zero.M.values != from_moved.M.values).all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -247,7 +249,8 @@ def test_weights_of_the_paper_fit_any_grid():
 
 def test_states_are_those_of_the_documented_layers():
     network = build(layers=4)
-    _, state = network.step(frames()[:, 0], network.initial_state(frames()))
+    conv = DirectConvolution(frames())
+    _, state = network.step(conv, conv.fold(frames()[:, 0]), network.initial_state(conv))
     assert [len(states) for states in (state.H, state.C, state.N, state.S, state.D)] == [4, 4, 3, 3, 3]
     assert not state.first
 
@@ -289,3 +292,34 @@ def test_two_networks_of_one_seed_are_the_same(variant):
             weight.data.fill_(torch.nan)  # what the next network finds, if it draws nothing
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("convolution", ["direct", "winograd"])
+@pytest.mark.parametrize("segments", [1, 2, 4, 99])
+def test_checkpointing_changes_no_number(segments, convolution):
+    """Forward and backward, with true frames fed, on more segments than steps too."""
+    found = []
+    for checkpoint_segments in (0, segments):
+        network = build(convolution=convolution, checkpoint_segments=checkpoint_segments)
+        observed, truth = frames().requires_grad_(), frames(seed=2, time=HORIZON)
+        generated = network(observed, HORIZON, truth, TEACHER_MASK)
+        (generated**2).mean().backward()
+        found.append([generated, observed.grad, *(weight.grad for weight in network.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        assert_close(ours, theirs, tolerance=1e-12)
+
+
+def test_checkpointing_keeps_less():
+    def kept(checkpoint_segments):
+        network, observed = build(checkpoint_segments=checkpoint_segments), frames(time=9)
+        sizes = []
+
+        def count(tensor):
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            network(observed, HORIZON)
+        return sum(sizes)
+
+    assert kept(4) < kept(0) / 3
