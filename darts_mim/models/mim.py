@@ -18,7 +18,7 @@ from darts_mim.models.module import GridModule, LossFrames, LRSchedule
 from darts_mim.nn.gates import require_odd
 from darts_mim.nn.initial import initialise_as_released
 from darts_mim.nn.mim import Ablation
-from darts_mim.nn.recurrent import MIMNetwork, Variant
+from darts_mim.nn.recurrent import ConvolutionChoice, MIMNetwork, Variant, require_kernel
 
 
 class MIMModule(GridModule):
@@ -32,12 +32,16 @@ class MIMModule(GridModule):
         kernel_size: int,
         layer_norm: bool,
         ablation: Ablation | None,
+        convolution: ConvolutionChoice,
+        checkpoint_segments: int,
         **kwargs: Any,
     ) -> None:
         self.variant: Variant = variant
         self.hidden, self.layers, self.kernel_size = hidden, layers, kernel_size
         self.layer_norm = layer_norm
         self.ablation: Ablation | None = ablation
+        self.convolution: ConvolutionChoice = convolution
+        self.checkpoint_segments = checkpoint_segments
         super().__init__(**kwargs)
 
     def build_network(self) -> nn.Module:
@@ -56,6 +60,8 @@ class MIMModule(GridModule):
             covariates=self.n_covariates,
             n_parameters=self.n_parameters,
             feedback=self.feedback,
+            convolution=self.convolution,
+            checkpoint_segments=self.checkpoint_segments,
         )
         if self.variant == "released":
             initialise_as_released(network)
@@ -82,6 +88,11 @@ class MIMModel(GridForecastingModel):
             continued inside and cropped on the way out.
         layer_norm: Normalise after every gate convolution; the paper: yes.
         ablation: Take ``"without_mim_n"`` or ``"without_mim_s"`` out of every block (Table 3).
+        convolution: How convolutions are computed: ``"direct"``, torch's own; ``"winograd"``, with a fraction
+            of the multiplications; ``"auto"``, the faster one. The numbers are the same, to rounding.
+        checkpoint_segments: Parts of the time loop whose inner values are computed again in the backward pass
+            and not kept: less memory, more time. 0 keeps everything; the square root of the number of frames
+            is a good value.
         loss_frames: ``"all"`` generated frames, as the published program: the observed frames 2..T are
             rebuilt and count too; or ``"forecast"`` alone.
         sampling_steps: Optimiser steps over which the chance to be fed a true frame past the observed ones
@@ -127,6 +138,8 @@ class MIMModel(GridForecastingModel):
         patch_size: int = 1,
         layer_norm: bool = False,
         ablation: Ablation | None = None,
+        convolution: ConvolutionChoice = "auto",
+        checkpoint_segments: int = 0,
         loss_frames: LossFrames = "all",
         sampling_steps: int = 0,
         time_reversal: bool = False,
@@ -140,13 +153,16 @@ class MIMModel(GridForecastingModel):
     ) -> None:
         _require_choice("variant", variant, ("paper", "released"))
         _require_choice("ablation", ablation, (None, "without_mim_n", "without_mim_s"))
+        _require_choice("convolution", convolution, ("auto", "direct", "winograd"))
         _require_choice("loss_frames", loss_frames, ("all", "forecast"))
         _require_choice("lr_schedule", lr_schedule, ("constant", "cosine"))
         _require_at_least("hidden", hidden, 1)
         _require_at_least("layers", layers, 2)
         _require_at_least("patch_size", patch_size, 1)
+        _require_at_least("checkpoint_segments", checkpoint_segments, 0)
         _require_at_least("sampling_steps", sampling_steps, 0)
         require_odd(kernel_size)
+        require_kernel(convolution, kernel_size)
         if lr_schedule == "cosine" and kwargs.get("lr_scheduler_cls") is not None:
             raise ValueError("lr_schedule='cosine' and lr_scheduler_cls are two schedules. Pass one of them.")
         likelihood = kwargs.get("likelihood")
@@ -171,6 +187,8 @@ class MIMModel(GridForecastingModel):
             "patch_size": patch_size,
             "layer_norm": layer_norm,
             "ablation": ablation,
+            "convolution": convolution,
+            "checkpoint_segments": checkpoint_segments,
             "loss_frames": loss_frames,
             "sampling_steps": sampling_steps,
             "lr_schedule": lr_schedule,

@@ -18,6 +18,7 @@ from darts_mim.models._compat import (
     TorchTrainingBatch,
     io_processor,
 )
+from darts_mim.nn import cpu
 from darts_mim.nn.patches import to_patches
 from darts_mim.nn.scheduled_sampling import draw_teacher_mask, true_frame_probability
 
@@ -170,6 +171,20 @@ class GridModule(PLForecastingModule):
             frame = centre(self.likelihood, flat).reshape(output.shape[:-1])
         return frame if self.observed is None else frame * self.seen
 
+    def on_fit_start(self) -> None:
+        """As in darts; the processor is prepared, if it is to do the work."""
+        super().on_fit_start()
+        self._prepare()
+
+    def on_predict_start(self) -> None:
+        """As in darts; the processor is prepared, if it is to do the work."""
+        super().on_predict_start()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        if self.device.type == "cpu":
+            cpu.prepare()
+
     def training_step(self, train_batch: TorchTrainingBatch, batch_idx: int) -> Tensor:
         """As in darts; the reconstructions of the observed frames are targets too (row R12)."""
         if self.loss_frames == "all":
@@ -214,12 +229,12 @@ class GridModule(PLForecastingModule):
             stage=ModuleStage.PREDICT,
         )
         prediction = self._produce_predict_output(x_in).prediction
-        if self.observed is not None:
-            masked = torch.ones(math.prod(self.shape), dtype=torch.bool, device=prediction.device)
-            masked[self.observed] = False
-            per_cell = prediction.shape[-1] // len(masked)
-            prediction[..., masked.repeat_interleave(per_cell)] = torch.nan
-        return prediction
+        if self.observed is None:
+            return prediction
+        masked = torch.ones(math.prod(self.shape), dtype=torch.bool, device=prediction.device)
+        masked = masked.index_fill(0, self.observed, False)
+        per_cell = prediction.shape[-1] // len(masked)
+        return prediction.masked_fill(masked[:, None].expand(-1, per_cell).flatten(), torch.nan)
 
     def configure_optimizers(self) -> Any:
         """As in darts, and ``lr_schedule="cosine"``, whose length only the trainer knows."""

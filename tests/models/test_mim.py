@@ -371,7 +371,16 @@ def test_the_same_random_state_is_the_same_model(tiny, series):
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
-@pytest.mark.parametrize("options", [{}, {"layer_norm": True}, {"ablation": "without_mim_n"}, {"layers": 3}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"layer_norm": True},
+        {"ablation": "without_mim_n"},
+        {"layers": 3},
+        {"convolution": "winograd", "checkpoint_segments": 2},
+    ],
+)
 def test_variants(tiny, series, variant, options):
     model = tiny(variant=variant, patch_size=2, **options).fit(series)
     forecast = model.predict(3)
@@ -397,6 +406,9 @@ def test_its_arguments_are_as_darts_and_scikit_learn_read_them(tiny):
         ({"output_chunk_shift": 2}, r"output_chunk_shift is 2; .*Use 0"),
         ({"variant": "fast"}, r"variant is 'fast'; it is one of 'paper', 'released'"),
         ({"ablation": "all"}, r"ablation is 'all'; it is one of None, 'without_mim_n'"),
+        ({"convolution": "fft"}, r"convolution is 'fft'; it is one of 'auto', 'direct', 'winograd'"),
+        ({"convolution": "winograd", "kernel_size": 7}, r"kernel_size is 7. Use convolution='auto'"),
+        ({"checkpoint_segments": -1}, r"checkpoint_segments is -1. Use 0 or more"),
         ({"loss_frames": "some"}, r"loss_frames is 'some'; it is one of 'all', 'forecast'"),
         ({"lr_schedule": "step"}, r"lr_schedule is 'step'; it is one of 'constant', 'cosine'"),
         ({"hidden": 0}, r"hidden is 0. Use 1 or more"),

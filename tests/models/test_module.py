@@ -245,14 +245,17 @@ def test_the_centre_of_quantiles_is_the_median_and_of_a_normal_its_mean():
 
 def test_the_median_is_fed_back(module, series, monkeypatch):
     net = module(likelihood=likelihoods.QuantileRegression([0.1, 0.5, 0.9]), patch_size=2)
+    net.network.convolution = "direct"  # its fields are frames as they are
     read = []
     step = net.network.step
-    monkeypatch.setattr(net.network, "step", lambda frame, state: read.append(frame) or step(frame, state))
+    monkeypatch.setattr(
+        net.network, "step", lambda conv, frame, state: step(conv, read.append(frame) or frame, state)
+    )
     net.pred_n = 2
     batch = batch_of(series, starts=[0])
     output = net(PLModuleInput(past_target=batch.past_target)).prediction
     assert output.shape == (1, 2, 40, 3)
-    fed = from_patches(read[-1][:, None], 2, 5, 4).flatten()
+    fed = from_patches(read[-1].values[:, None], 2, 5, 4).flatten()
     assert_close(fed, output[0, 0, :, 1], rtol=0, atol=0)
 
 
