@@ -1,6 +1,7 @@
 """Which dims of a series are time, rows, columns and channel."""
 
-from collections.abc import Hashable, Sequence
+import functools
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cf_xarray as cf_xarray  # registers the .cf accessor
@@ -47,6 +48,8 @@ CHANNELS = (
     "c",
 )
 
+Described = tuple[str, tuple[str, ...], str, frozenset[tuple[Hashable, str]]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dims:
@@ -86,13 +89,11 @@ def find_dims(
             f"{_listed(series)}; {forecast[0]!r} belongs to forecasts, and a series is wanted. Take "
             f"one, e.g. .isel({forecast[0]}=0)."
         )
-    # cf_xarray knows NumPy's types alone; times with a zone are refused by name later on
-    strange = [name for name, coord in series.coords.items() if not isinstance(coord.dtype, np.dtype)]
-    coords = xr.Dataset(coords=series.coords).drop_vars(strange).cf.guess_coord_axis()
-    time = time_dim or _find_time(series, coords, taken=(*(spatial or ()), channel_dim))
+    by_role = _coords_by_role(_described(series))
+    time = time_dim or _find_time(series, by_role, taken=(*(spatial or ()), channel_dim))
     rest = [dim for dim in dims if dim not in (time, channel_dim)]
     if spatial is None:
-        spatial = _find_spatial(series, coords, rest)
+        spatial = _find_spatial(series, by_role, rest)
     left = [dim for dim in rest if dim not in spatial]
     if len(left) > (channel_dim is None):
         size_one = [dim for dim in left if series.sizes[dim] == 1]
@@ -103,6 +104,32 @@ def find_dims(
             f"name the dims, e.g. spatial_dims={tuple(left[-2:])!r}."
         )
     return Dims(time=time, spatial=spatial, channel=channel_dim or (left[0] if left else None))
+
+
+def _described(series: xr.DataArray) -> frozenset[Described]:
+    """All that cf_xarray looks at: each coordinate's name, dims, type and attributes that are text."""
+    described: list[Described] = []
+    for name, coord in series.coords.items():
+        if not isinstance(coord.dtype, np.dtype):
+            continue  # cf_xarray knows NumPy's types alone; times with a zone are refused by name later on
+        is_time = isinstance(series.indexes.get(name), xr.CFTimeIndex)
+        text = frozenset((key, value) for key, value in coord.attrs.items() if isinstance(value, str))
+        dims = tuple(str(dim) for dim in coord.dims)
+        described.append((str(name), dims, "M8[ns]" if is_time else coord.dtype.str, text))
+    return frozenset(described)
+
+
+@functools.lru_cache(maxsize=64)  # 15 ms, which a forecast in service would pay each time
+def _coords_by_role(described: frozenset[Described]) -> dict[str, list[str]]:
+    """Names of the coordinates that are T, X, Y, latitude or longitude, by attribute or well-known name."""
+    coords = {
+        name: (dims, np.zeros([1] * len(dims), dtype), dict(attrs)) for name, dims, dtype, attrs in described
+    }
+    guessed = xr.Dataset(coords=coords).cf.guess_coord_axis()
+    return {
+        str(role): [str(name) for name in names]
+        for role, names in (guessed.cf.axes | guessed.cf.coordinates).items()
+    }
 
 
 def _listed(series: xr.DataArray) -> str:
@@ -128,10 +155,13 @@ def _require_present(series: xr.DataArray, roles: Sequence[str | None]) -> None:
         raise GridDimsError(f"{_listed(series)}, and one is named for two roles: {named}.")
 
 
-def _find_time(series: xr.DataArray, coords: xr.Dataset, taken: Sequence[str | None]) -> str:
+def _find_time(
+    series: xr.DataArray, by_role: Mapping[str, Sequence[str]], taken: Sequence[str | None]
+) -> str:
     dims = [str(dim) for dim in series.dims if dim not in taken]
-    by_dtype = [dim for dim in dims if dim in coords and np.issubdtype(coords[dim].dtype, "M8")]
-    by_attribute = [dim for dim in dims if dim in coords.cf.axes.get("T", [])]
+    dtypes = {dim: series.coords[dim].dtype for dim in dims if dim in series.coords}
+    by_dtype = [dim for dim, dtype in dtypes.items() if isinstance(dtype, np.dtype) and dtype.kind == "M"]
+    by_attribute = [dim for dim in dims if dim in by_role.get("T", [])]
     by_name = [dim for dim in dims if dim.lower() in TIMES]
     for found in (by_dtype, by_attribute, by_name):
         if len(found) == 1:
@@ -144,12 +174,14 @@ def _find_time(series: xr.DataArray, coords: xr.Dataset, taken: Sequence[str | N
     )
 
 
-def _find_spatial(series: xr.DataArray, coords: xr.Dataset, rest: list[str]) -> tuple[str, str]:
+def _find_spatial(
+    series: xr.DataArray, by_role: Mapping[str, Sequence[str]], rest: list[str]
+) -> tuple[str, str]:
     """The rows and columns among the dims that are left, in the order in which they stand."""
     channels = [dim for dim in rest if dim.lower() in CHANNELS]
     others = [dim for dim in rest if dim not in channels]
     candidates = [
-        _spatial_by_attribute(coords, rest),
+        _spatial_by_attribute(series, by_role, rest),
         *({dim for dim in rest if dim.lower() in pair} for pair in ROWS_AND_COLUMNS),
     ]
     found = {frozenset(pair) for pair in candidates if len(pair) == 2}
@@ -167,9 +199,10 @@ def _find_spatial(series: xr.DataArray, coords: xr.Dataset, rest: list[str]) -> 
     raise GridDimsError(f"{_listed(series)}; which two are rows and columns cannot be told. {remedy}")
 
 
-def _spatial_by_attribute(coords: xr.Dataset, rest: list[str]) -> set[Hashable]:
-    axes = {name for key in ("X", "Y") for name in coords.cf.axes.get(key, [])}
+def _spatial_by_attribute(
+    series: xr.DataArray, by_role: Mapping[str, Sequence[str]], rest: list[str]
+) -> set[Hashable]:
+    axes = {name for role in ("X", "Y") for name in by_role.get(role, [])}
     if not axes:  # 2-D latitude and longitude stand on the dims that are wanted
-        keys = ("latitude", "longitude")
-        axes = {name for key in keys for name in coords.cf.coordinates.get(key, [])}
-    return {dim for name in axes for dim in coords[name].dims if dim in rest}
+        axes = {name for role in ("latitude", "longitude") for name in by_role.get(role, [])}
+    return {dim for name in axes for dim in series.coords[name].dims if dim in rest}

@@ -131,12 +131,11 @@ class Grid:
         )
 
     def _with_mask(self, series: Gridded) -> "Grid":
-        canonical = self.canonical(series)
-        if not np.issubdtype(canonical.dtype, np.floating):
-            return self
-        if not canonical.isel({self.time_dim: 0}).isnull().any().values:
+        frame = series.isel({self.time_dim: 0})
+        arrays = [frame] if isinstance(frame, xr.DataArray) else frame.data_vars.values()
+        if not any(array.isnull().values.any() for array in arrays):
             return self  # a cell that is NaN at all times is NaN in the first frame
-        mask = canonical.isnull().all(self.time_dim).values
+        mask = self.canonical(series).isnull().all(self.time_dim).values
         if mask.all():
             raise GapError("Every value of the series is NaN. Check how it was read or masked.")
         return replace(self, mask=mask) if mask.any() else self
@@ -214,13 +213,18 @@ class Grid:
             )
         other = self._of_roles(series, self.time_dim, self.spatial_dims, self.channel_dim)
         self.require_same(other, "The series")
+        return self._arranged(series)
+
+    def _arranged(self, series: Gridded) -> xr.DataArray:
+        """As ``canonical``, of a series that is known to be on this grid."""
+        array = one_array(series)
         channel_dim = self.canonical_dims[0]
         if isinstance(series, xr.Dataset) and self.channel_dim is None:
             array = stack(series, channel_dim)
         elif self.channel_dim is None:
             array = array.expand_dims(channel_dim)
-        front = [dim for dim in FORECAST_DIMS if dim in came - wanted]
-        time = [self.time_dim] if self.time_dim in came else []
+        front = [dim for dim in FORECAST_DIMS if dim in array.dims and dim not in self.canonical_dims]
+        time = [self.time_dim] if self.time_dim in array.dims else []
         return array.transpose(*front, *time, *self.canonical_dims)
 
     def restore(self, canonical: xr.DataArray, like: Gridded) -> Gridded:
@@ -247,12 +251,13 @@ class Grid:
             return canonical
         return canonical.isel({self.canonical_dims[0]: position}, drop=drop)
 
-    def components(self, series: Gridded) -> np.ndarray:
+    def components(self, series: Gridded, *, own: bool = False) -> np.ndarray:
         """The values as (time, component): a view where the user's order and type allow it.
 
-        Integers become float32; float64 stays.
+        Integers become float32; float64 stays. ``own`` says that the grid was learnt from this very series,
+        which then is not checked again.
         """
-        values = as_float(self.canonical(series)).values
+        values = as_float(self._arranged(series) if own else self.canonical(series)).values
         return values.reshape(*values.shape[:-3], self.n_components)
 
     def series(self, values: np.ndarray, times: pd.DatetimeIndex) -> Gridded:
