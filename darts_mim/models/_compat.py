@@ -1,5 +1,8 @@
 """Every name taken from inside darts, so that a change there is met at one place."""
 
+from importlib import import_module
+from types import ModuleType
+
 from darts import TimeSeries as TimeSeries
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule as PLForecastingModule
 from darts.models.forecasting.pl_forecasting_module import io_processor as io_processor
@@ -25,3 +28,22 @@ from darts.utils.data.torch_datasets.utils import TorchTrainingSample as TorchTr
 from darts.utils.likelihood_models.torch import QuantileRegression as QuantileRegression
 from darts.utils.likelihood_models.torch import TorchLikelihood as TorchLikelihood
 from darts.utils.serialization import add_safe_globals as add_safe_globals
+from darts.utils.timeseries_generation import (
+    _build_forecast_series_from_schema,  # pyright: ignore[reportPrivateUsage]
+)
+
+series_from_schema = _build_forecast_series_from_schema
+
+
+def onnx_export() -> ModuleType:
+    """The module with which darts writes ONNX files; it imports onnx, which is optional.
+
+    Raises:
+        ImportError: If onnx or onnxscript is not installed.
+    """
+    try:
+        return import_module("darts.utils.onnx.export")
+    except ImportError as missing:
+        raise ImportError(
+            f"{missing}. To write ONNX files, install what it takes: pip install 'darts-mim[onnx]'."
+        ) from missing

@@ -14,8 +14,10 @@ from darts_mim.errors import GapError
 from darts_mim.grid.times import moment
 from darts_mim.grid.windows import WHOLE, row_kinds
 from darts_mim.models._compat import TimeSeries
+from darts_mim.models.forecasts import Forecasts
 from darts_mim.models.timeseries import (
     covariates_to_timeseries,
+    from_each,
     from_forecasts,
     from_timeseries,
     to_timeseries,
@@ -55,7 +57,16 @@ def arguments_to_darts(arguments: Mapping[str, Any], dims: Mapping[str, Any]) ->
 
 def to_xarray(result: Any) -> Any:
     """A TimeSeries, or each of a list, as the grid it carries."""
+    if isinstance(result, Forecasts):
+        return from_each(result)
     return from_timeseries(result) if isinstance(result, TimeSeries) else [from_timeseries(r) for r in result]
+
+
+def as_lists(forecasts: Any) -> Any:
+    """Historical forecasts as darts gives them: a TimeSeries, or lists of them."""
+    if isinstance(forecasts, TimeSeries):
+        return forecasts
+    return [as_lists(each) for each in forecasts]
 
 
 def like(method: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
@@ -107,9 +118,10 @@ def without_broken(forecasts: Sequence[Any], masked: np.ndarray | None) -> Seque
     Raises:
         GapError: If every forecast of a series is broken.
     """
-    if not isinstance(forecasts[0], TimeSeries):
+    if not isinstance(forecasts, Forecasts) and not isinstance(forecasts[0], TimeSeries):
         return [without_broken(each, masked) for each in forecasts]
-    whole = [forecast for forecast in forecasts if not _is_broken(forecast, masked)]
+    several = Forecasts.of(forecasts)
+    whole = np.flatnonzero(~_are_broken(several.values[..., 0], masked)).tolist()
     if not whole:
         raise GapError(
             f"None of {len(forecasts)} forecasts has a whole input window: each touches a missing time or "
@@ -121,11 +133,12 @@ def without_broken(forecasts: Sequence[Any], masked: np.ndarray | None) -> Seque
             f"touches a missing time or NaN.",
             stacklevel=3,
         )
-    return whole
+    return several if len(whole) == len(several) else several.take(whole)
 
 
-def _is_broken(forecast: TimeSeries, masked: np.ndarray | None) -> bool:
-    values = forecast.all_values(copy=False)[..., 0]
+def _are_broken(values: np.ndarray, masked: np.ndarray | None) -> np.ndarray:
+    """(forecast, time, component): which forecasts hold NaN."""
     if masked is not None:  # likelihood parameters are several components a cell
-        masked = masked.repeat(values.shape[1] // masked.size)
-    return bool((row_kinds(values, masked) != WHOLE).any())
+        masked = masked.repeat(values.shape[2] // masked.size)
+    kinds = row_kinds(values.reshape(-1, values.shape[2]), masked)
+    return (kinds != WHOLE).reshape(values.shape[:2]).any(axis=1)

@@ -10,6 +10,7 @@ from sklearn.utils import Tags, TargetTags
 
 from darts_mim.grid.times import positive
 from darts_mim.grid.windows import WindowCount
+from darts_mim.models import export
 from darts_mim.models._compat import (
     MixedCovariatesTorchModel,
     SequentialTorchInferenceDataset,
@@ -27,6 +28,7 @@ from darts_mim.models.checks import (
 from darts_mim.models.datasets import GridTrainingDataset
 from darts_mim.models.doors import (
     arguments_to_darts,
+    as_lists,
     gather,
     is_gridded,
     like,
@@ -35,7 +37,10 @@ from darts_mim.models.doors import (
     to_xarray,
     without_broken,
 )
+from darts_mim.models.forecasts import Forecasts
 from darts_mim.models.learnt import FUTURE, PAST, SERIES, LearntGrids
+from darts_mim.models.light_trainer import LightTrainer, device_of
+from darts_mim.models.module import GridModule
 
 DIMS = ("time_dim", "spatial_dims", "channel_dim")
 TRAINING = ("loss_frames", "sampling_steps", "time_reversal", "lr", "lr_schedule")
@@ -114,9 +119,14 @@ class GridForecastingModel(MixedCovariatesTorchModel):
                 "which has no training data in it. Pass the series to forecast from: predict(n, series)."
             )
         kwargs.setdefault("show_warnings", False)  # about re-encoding past one chunk, which is not done here
-        forecast = takes_grids(MixedCovariatesTorchModel.predict)(self, n, series, *args, **kwargs)
         asked_in_xarray = self._fitted_on_xarray if series is None else is_gridded(series)
-        return to_xarray(forecast) if asked_in_xarray else forecast
+        entered: Any = self.training_series if series is None else to_darts(series, self.dims)
+        # always a list, so that what comes is not made a TimeSeries before it is made a grid
+        forecasts = takes_grids(MixedCovariatesTorchModel.predict)(
+            self, n, _several(entered), *args, **kwargs
+        )
+        answer = to_xarray(forecasts) if asked_in_xarray else list(forecasts)
+        return answer[0] if isinstance(entered, TimeSeries) else answer
 
     @like(MixedCovariatesTorchModel.historical_forecasts)
     def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
@@ -133,7 +143,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             self, entered, *args, **kwargs
         )
         if not gridded:
-            return forecasts
+            return as_lists(forecasts)
         if not kwargs["retrain"] and not kwargs["last_points_only"]:
             forecasts = without_broken(forecasts, self._learnt.masked(SERIES))
         return gather(forecasts, series, last_points_only=kwargs["last_points_only"])
@@ -200,7 +210,51 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         return super()._setup_for_train(*args, **_pinned(kwargs))
 
     def _setup_for_predict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return super()._setup_for_predict(*args, **_pinned(kwargs))
+        kept, light = self.trainer, self._light_trainer(**kwargs)
+        if light is None:
+            return super()._setup_for_predict(*args, **_pinned(kwargs))
+        arguments = super()._setup_for_predict(*args, **_pinned(kwargs | {"trainer": light}))
+        self.trainer = kept
+        return arguments
+
+    def _light_trainer(
+        self,
+        *,
+        dataset: TorchInferenceDataset,
+        trainer: Any = None,
+        batch_size: int | None = None,
+        verbose: bool | None = None,
+        **_: Any,
+    ) -> LightTrainer | None:
+        """One that forecasts as Lightning's would, if there is nothing else for that one to do."""
+        one_batch = len(dataset) <= (batch_size or self.batch_size)
+        bar = verbose or (verbose is None and not one_batch and self._shows_progress)
+        device = None if bar or trainer is not None else device_of(self.trainer_params)
+        return None if device is None else LightTrainer(device)
+
+    @property
+    def _shows_progress(self) -> bool:
+        return bool(self.trainer_params.get("enable_progress_bar", True))
+
+    def _predict(
+        self,
+        *args: Any,
+        values_only: bool = False,
+        predict_likelihood_parameters: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        forecast: Any = super()._predict(*args, values_only=True, **kwargs)
+        values, schemas, starts = forecast
+        if values_only:
+            return values, schemas, starts
+        if predict_likelihood_parameters:
+            assert self.likelihood is not None
+            names = self.likelihood.component_names
+            unnamed = {"static_covariates": None, "hierarchy": None}
+            schemas = [
+                schema | unnamed | {"columns": names(components=schema["columns"])} for schema in schemas
+            ]
+        return Forecasts(values=values, schemas=schemas, starts=starts)
 
     def _build_train_dataset(
         self,
@@ -294,6 +348,38 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             bare.trainer = self._setup_trainer(None, self.model, verbose=False)
             bare.trainer.strategy.connect(self.model)
         super(GridForecastingModel, bare).save(path, clean)
+
+    def to_program(self, n: int | None = None) -> torch.export.ExportedProgram:
+        """The fitted model as ``torch.export`` has it; what goes in and out is as in ``to_onnx``."""
+        return export.to_program(self._forecaster(n))
+
+    def to_onnx(self, path: str | None = None, n: int | None = None, **kwargs: Any) -> None:
+        """Write the fitted model as an ONNX file that takes any batch size.
+
+        A model that was fitted on xarray reads ``frames``, (batch, time, channel, row, column), on the scale
+        and with the rows and columns that it was fitted on, and gives out ``forecast``, of the same dims. One
+        that was fitted on a TimeSeries has darts' (batch, time, component), for ``run_onnx_prediction``.
+        Covariates are (batch, time, value) in both, under darts' names: frames flattened in (channel, row,
+        column) order, then the numbers. A likelihood's parameters are a last axis of the forecast.
+
+        Args:
+            path: Where to write; by default a name made of the class and the time.
+            n: Frames to forecast, by default ``output_chunk_length``.
+            **kwargs: For ``torch.onnx.export``.
+
+        Raises:
+            ImportError: If onnx or onnxscript is not installed: ``pip install 'darts-mim[onnx]'``.
+        """
+        export.to_onnx(self._forecaster(n), path or f"{self._default_save_path()}.onnx", **kwargs)
+
+    def _forecaster(self, n: int | None) -> export.Forecaster:
+        self._require_fitted()
+        assert isinstance(self.model, GridModule)
+        horizon = self.output_chunk_length if n is None else positive(n, "n")
+        masked = {role: self._learnt.masked(role) for role in (SERIES, PAST, FUTURE)}
+        return export.Forecaster(
+            self.model, horizon, masked, "frames" if self._fitted_on_xarray else "components"
+        )
 
     def _clean(self) -> Self:
         model = super()._clean()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,14 @@ class LearntGrids:
 
     def grid(self, role: str) -> Grid | None:
         """The grid of the series or of covariates; None where they lie on none."""
-        return Grid.from_metadata(self.encoded[role]) if role in self.encoded else None
+        return self._decoded.get(role)
+
+    @cached_property
+    def _decoded(self) -> dict[str, Grid]:
+        return {role: Grid.from_metadata(encoded) for role, encoded in self.encoded.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"encoded": self.encoded, "step": self.step}  # plain types alone
 
     def masked(self, role: str) -> np.ndarray | None:
         """True for the components that are never observed; None if there are none."""

@@ -1,6 +1,7 @@
 """The doors between xarray and darts: one component a cell, the grid in the metadata."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +12,7 @@ from darts_mim.grid.grid import METADATA_KEY, Grid
 from darts_mim.grid.times import lead_times, times_of
 from darts_mim.grid.windows import fill_axis
 from darts_mim.models._compat import TimeSeries
+from darts_mim.models.forecasts import Forecasts
 
 Gridded = xr.DataArray | xr.Dataset
 
@@ -46,18 +48,22 @@ def to_timeseries(
     True
     """
     grid = Grid.of(series, time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim)
-    values = grid.components(series).astype(np.float32, copy=False)
+    values = grid.components(series, own=True).astype(np.float32, copy=False)
     values, times = fill_axis(values, times_of(series, grid.time_dim))
-    _, height, width = grid.shape
-    labels = ["cell" if label is None else label for label in grid.channels]
-    names = [f"{label}_{i}_{j}" for label in labels for i in range(height) for j in range(width)]
+    labels = tuple("cell" if label is None else str(label) for label in grid.channels)
     return TimeSeries(
         times=times,
         values=values[:, :, np.newaxis],
-        components=names,
+        components=_component_names(labels, grid.height, grid.width),
         metadata={METADATA_KEY: grid.to_metadata()},
         copy=False,
     )
+
+
+@lru_cache(maxsize=16)
+def _component_names(labels: tuple[str, ...], height: int, width: int) -> Any:
+    names = [f"{label}_{i}_{j}" for label in labels for i in range(height) for j in range(width)]
+    return pd.Index(names, dtype=object)  # darts walks over them, which takes longer in other types
 
 
 def covariates_to_timeseries(
@@ -114,10 +120,17 @@ def from_timeseries(series: TimeSeries) -> Gridded:
     Raises:
         GridMismatchError: If the components do not fit the grid in the metadata.
     """
-    grid = _grid_of(series)
-    parameters = _parameters(series, grid)
-    values = _apart(series.all_values(copy=False), parameters)
-    return _name(grid.series(values, cast(pd.DatetimeIndex, series.time_index)), parameters)
+    return _on_grid(
+        series.all_values(copy=False), series.schema(copy=False), cast(pd.DatetimeIndex, series.time_index)
+    )
+
+
+def from_each(forecasts: Forecasts) -> list[Gridded]:
+    """Forecasts of several series, each as ``from_timeseries`` gives it."""
+    return [
+        _on_grid(forecasts.values[k], forecasts.schemas[k], forecasts.times_of(k))
+        for k in range(len(forecasts))
+    ]
 
 
 def from_forecasts(forecasts: Sequence[TimeSeries]) -> Gridded:
@@ -128,28 +141,34 @@ def from_forecasts(forecasts: Sequence[TimeSeries]) -> Gridded:
     Args:
         forecasts: As ``historical_forecasts(last_points_only=False)`` gives them: equally long.
     """
-    first = forecasts[0]
-    grid = _grid_of(first)
-    parameters = _parameters(first, grid)
-    step: Any = first.freq
-    values = np.stack([np.asarray(forecast.all_values(copy=False)) for forecast in forecasts])
-    valid_times = np.stack([np.asarray(forecast.time_index) for forecast in forecasts])
-    init_times = pd.DatetimeIndex(valid_times[:, 0]) - step
-    leads = lead_times(step, values.shape[1])
-    gridded = grid.forecasts(_apart(values, parameters), init_times, leads, valid_times)
+    several = Forecasts.of(forecasts)
+    schema = several.schemas[0]
+    grid = _grid_of(schema)
+    parameters = _parameters(schema, grid)
+    valid_times = several.times()
+    init_times = pd.DatetimeIndex(valid_times[:, 0]) - schema["time_freq"]
+    leads = lead_times(schema["time_freq"], valid_times.shape[1])
+    gridded = grid.forecasts(_apart(several.values, parameters), init_times, leads, valid_times)
     return _name(gridded, parameters)
 
 
-def _grid_of(series: TimeSeries) -> Grid:
-    return Grid.from_metadata((series.metadata or {})[METADATA_KEY])
+def _on_grid(values: np.ndarray, schema: Mapping[str, Any], times: pd.DatetimeIndex) -> Gridded:
+    grid = _grid_of(schema)
+    parameters = _parameters(schema, grid)
+    return _name(grid.series(_apart(values, parameters), times), parameters)
 
 
-def _parameters(series: TimeSeries, grid: Grid) -> list[str]:
+def _grid_of(schema: Mapping[str, Any]) -> Grid:
+    return Grid.from_metadata((schema["metadata"] or {})[METADATA_KEY])
+
+
+def _parameters(schema: Mapping[str, Any], grid: Grid) -> list[str]:
     """Names of the likelihood parameters, where a cell has several components; else none."""
-    per_cell, rest = divmod(series.n_components, grid.n_components)
+    components = schema["columns"]
+    per_cell, rest = divmod(len(components), grid.n_components)
     if per_cell < 2 or rest:
         return []
-    return [str(name).rsplit("_", 1)[-1] for name in series.components[:per_cell]]
+    return [str(name).rsplit("_", 1)[-1] for name in components[:per_cell]]
 
 
 def _apart(values: np.ndarray, parameters: list[str]) -> np.ndarray:

@@ -48,13 +48,13 @@ def test_forecasts_from_a_broken_window_are_left_out(series):
     broken = target[3:5].with_values(np.full((2, 40, 1), np.nan))
     with pytest.warns(UserWarning, match="1 of 3 origins are left out"):
         whole = without_broken([target[1:3], broken, target[5:7]], None)
-    assert whole == [target[1:3], target[5:7]]
+    assert list(whole) == [target[1:3], target[5:7]]
     masked = np.zeros(40, dtype=bool)
     masked[7] = True
     values = target[1:3].all_values()
     values[:, 7] = np.nan
     unseen = target[1:3].with_values(values)
-    assert without_broken([[unseen]], masked) == [[unseen]]
+    assert list(map(list, without_broken([[unseen]], masked))) == [[unseen]]
     with pytest.raises(GapError, match=r"None of 1 forecasts .*interpolate_na"):
         without_broken([unseen], None)
 
