@@ -1,0 +1,170 @@
+import importlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from nn.paper_names import rand, random_weights
+from torch.utils.flop_counter import FlopCounterMode
+
+from darts_mim.nn.recurrent import MIMNetwork
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def found(monkeypatch):
+    """Scripts find one another, as they do when one is run."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.delenv("DARTS_MIM_DATA", raising=False)
+    flushes = torch.tensor([1e-39]).mul(1).item() == 0
+    yield
+    torch.set_flush_denormal(flushes)
+
+
+def benchmark(name):
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("patch_size", [1, 2])
+def test_the_yardstick_computes_the_released_variant(patch_size):
+    size, grid = (2, 3, 3, 3), (7, 5)
+    network = MIMNetwork(*size, variant="released", grid=grid, patch_size=patch_size)
+    random_weights(network)
+    yardstick = benchmark("yardstick").PlainMIM(*size, grid, patch_size).double()
+    yardstick.load_state_dict(network.state_dict())
+    observed = rand(2, 3, 2, *grid)
+    torch.testing.assert_close(network(observed, 4), yardstick(observed, 4), rtol=1e-12, atol=1e-12)
+
+
+def test_flops_by_hand():
+    # 2 channels, 4 hidden, an ST-LSTM and a block, 3x3, 2 windows of 6 x 5 cells, 3 steps
+    network = benchmark("network")
+    setting = network.SETTINGS["quick"]
+    frame, state, pointwise, cells = 2 * 4 * 9, 4 * 4 * 9, 2 * (2 * 4) * 4 + 4 * 2, 60
+    released = 3 * (4 * frame + (8 + 27) * state + pointwise) - 8 * state
+    paper = 3 * (7 * frame + (9 + 31) * state + pointwise) - 8 * state
+    assert network.forecast_flops(setting, "released") == 2 * cells * released == 1_805_760
+    assert network.forecast_flops(setting, "paper") == 2 * cells * paper == 2_142_720
+    assert network.training_flops(setting, "paper") == 3 * 2_142_720
+
+
+def counted(network, setting, contender):
+    built = network.build(contender, setting, "cpu")
+    built.convolution = "direct"
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        built(network.batch_of(setting, "cpu")[:, : setting.observed], setting.horizon)
+    return counter.get_total_flops()
+
+
+def test_flops_are_those_of_the_yardstick():
+    network = benchmark("network")
+    setting = replace(network.SETTINGS["quick"], layers=3, patch_size=2)
+    assert counted(network, setting, network.YARDSTICK) == network.forecast_flops(setting, "released")
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_flops_of_one_more_step_are_those_of_ours(variant):
+    network = benchmark("network")
+    setting = replace(network.SETTINGS["quick"], layers=3)
+    longer, ours = replace(setting, horizon=3), network.Contender(network=variant)
+    by_equations = network.forecast_flops(longer, variant) - network.forecast_flops(setting, variant)
+    assert counted(network, longer, ours) - counted(network, setting, ours) == by_equations
+
+
+def test_options():
+    network = benchmark("network")
+    assert network.options("convolution=direct,checkpoint_segments=2") == (
+        ("convolution", "direct"),
+        ("checkpoint_segments", 2),
+    )
+    assert network.options("") == ()
+
+
+def runs_of(path):
+    return json.loads(path.read_text())["runs"]
+
+
+def test_network(tmp_path, capsys):
+    out, network = tmp_path / "results" / "network.json", benchmark("network")
+    quick = ["--settings", "quick", "--turn", "0", "--rounds", "1", "--device", "cpu", "--out", str(out)]
+    network.main([*quick, "--precision", "float32", "bf16", "--no-memory"])
+    network.main([*quick, "--precision", "float32", "bf16", "--no-memory"])  # in place of those
+    runs = runs_of(out)
+    assert len(runs) == 10
+    for run in runs:
+        assert run["seconds"] > 0 and run["tflops"] > 0 and run["times_faster"] > 0
+        assert run["machine"] and run["setting"] == "quick" and run["batch"] == 2
+    first = runs[0]
+    assert (first["contender"], first["times_faster"]) == ("yardstick, float32", 1)
+    assert "| training step | paper, bf16 |" in capsys.readouterr().out
+
+
+def test_an_epoch(tmp_path, capsys):
+    out, network = tmp_path / "network.json", benchmark("network")
+    quick = ["--settings", "quick", "--device", "cpu", "--out", str(out), "--networks", "yardstick", "paper"]
+    network.main([*quick, "--epoch", "--windows", "5"])
+    for run in runs_of(out):
+        assert run["epoch_seconds"] == pytest.approx(run["seconds"] * 20_461 / 5, rel=1e-3)
+    assert "scaled up from 5 windows" in capsys.readouterr().out
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    for name in ("network", "memory"):
+        module = benchmark(name)
+        monkeypatch.setattr(module, "in_fresh_process", lambda function, *arguments: function(*arguments))
+
+
+def test_a_long_training(tmp_path, capsys, in_this_process):
+    out, network = tmp_path / "network.json", benchmark("network")
+    quick = ["--settings", "quick", "--device", "cpu", "--out", str(out), "--networks", "yardstick", "paper"]
+    network.main([*quick, "--denormals", "--steps", "4"])
+    assert all(run["first_seconds"] > 0 and run["last_seconds"] > 0 for run in runs_of(out))
+    assert "yardstick, float32" in capsys.readouterr().out
+
+
+def test_memory(tmp_path, capsys, in_this_process):
+    out, memory = tmp_path / "memory.json", benchmark("memory")
+    sizes = ["--segments", "0", "2", "--batches", "2", "3", "--sides", "8", "--horizons", "3"]
+    memory.main(["--quick", "--device", "cpu", "--out", str(out), *sizes])
+    varied = [(run["batch"], run["grid"], run["horizon"], run["segments"]) for run in runs_of(out)]
+    assert varied == [
+        (2, "6 x 5", 2, 0),
+        (2, "6 x 5", 2, 2),
+        (3, "6 x 5", 2, 0),
+        (2, "8 x 8", 2, 0),
+        (2, "6 x 5", 3, 0),
+    ]
+    assert "| 0 | 2 | 8 x 8 | 2 |" in capsys.readouterr().out
+
+
+def test_peak_memory_is_what_was_taken():
+    code = (
+        "import torch; from measure import PeakMemory, in_fresh_process\n"
+        "if __name__ == '__main__':\n"
+        "    memory = PeakMemory('cpu'); taken = torch.ones(2**24); del taken\n"
+        "    print(memory.bytes(), in_fresh_process(pow, 2, 5))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, check=True)
+    taken, power = map(int, ran.stdout.split())
+    assert taken == pytest.approx(2**26, rel=0.1)
+    assert power == 32
+
+
+def test_accuracy(tmp_path, capsys):
+    out, accuracy = tmp_path / "accuracy.json", benchmark("accuracy")
+    rows = ["--rows", "float32, direct", "bf16"]
+    quick = ["--quick", "--epochs", "1", "--seeds", "1", "--device", "cpu", "--out", str(out), *rows]
+    accuracy.main(quick)
+    runs = runs_of(out)
+    plain, bf16 = (run["mse"] for run in runs)
+    assert plain == pytest.approx(bf16, rel=0.05)
+    accuracy.main(quick)
+    assert runs_of(out) == runs  # done already
+    said = capsys.readouterr().out
+    assert "DARTS_MIM_DATA is not set" in said
+    assert "| bf16 | 0." in said
