@@ -85,8 +85,8 @@ def round_robin(
 def engine(*, ours: bool) -> None:
     """Denormals as the package has them, flushed to zero, or as torch has them.
 
-    What else the package asks for, that freed memory stays in the process, cannot be taken back: in a process
-    that both share, the other one gains from it too.
+    The flag is the calling thread's. Torch's other threads keep what they started with: in a process that
+    both share they flush for both.
     """
     from darts_mim.nn.cpu import prepare  # here: a fresh process that needs none of it starts at once
 

@@ -227,6 +227,7 @@ class MIMNetwork(nn.Module):
             and self.kernel_size in KERNELS
             and frames.dtype in (torch.float32, torch.float64)
             and not torch.compiler.is_compiling()
+            and not self.checkpoint_segments  # whoever saves memory does not want it for transforms
             and self.hidden >= 32
             and self.hidden * batch * -(-rows // TILE) * -(-columns // TILE) >= 4096
         )

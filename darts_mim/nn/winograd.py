@@ -101,6 +101,10 @@ class Workspace:
         self._lent.append((weakref.ref(field), memory))
         return memory.view(shape)
 
+    def release(self) -> None:
+        """Lend nothing again: what is lent goes with its field."""
+        self._lent.clear()
+
 
 @dataclass(frozen=True)
 class Wiring:
@@ -160,6 +164,7 @@ class _Gates(torch.autograd.Function):
     def backward(ctx: Any, *dz: Tensor) -> tuple[Any, ...]:
         wiring: Wiring = ctx.wiring
         matrices, workspace = wiring.matrices, wiring.workspace
+        workspace.release()  # the forward pass is over
         values: tuple[Tensor, ...] = ctx.saved_tensors
         points, tiles, hidden = matrices.points, dz[0][0, 0, ..., 0].numel(), dz[0].shape[-1]
         spectra = [
