@@ -115,7 +115,9 @@ def _described(series: xr.DataArray) -> frozenset[Described]:
         is_time = isinstance(series.indexes.get(name), xr.CFTimeIndex)
         text = frozenset((key, value) for key, value in coord.attrs.items() if isinstance(value, str))
         dims = tuple(str(dim) for dim in coord.dims)
-        described.append((str(name), dims, "M8[ns]" if is_time else coord.dtype.str, text))
+        # NumPy's own strings of any length have no name that makes them again
+        dtype = "M8[ns]" if is_time else "U1" if coord.dtype.kind == "T" else coord.dtype.str
+        described.append((str(name), dims, dtype, text))
     return frozenset(described)
 
 

@@ -116,3 +116,14 @@ def test_a_forecast_is_no_series():
     with pytest.raises(GridDimsError, match="'realization' belongs to forecasts"):
         find_dims(ensemble)
     assert find_dims(ensemble, channel_dim="realization").channel == "realization"
+
+
+def test_labels_of_any_length_are_no_obstacle():
+    """NumPy's StringDType, as zarr gives strings."""
+    labels = np.array(["inflow", "outflow"], dtype=np.dtypes.StringDType())
+    series = xr.DataArray(
+        np.zeros((3, 2, 4, 5)),
+        dims=("time", "channel", "y", "x"),
+        coords={"time": pd.date_range("2024", periods=3), "channel": ("channel", labels)},
+    )
+    assert find_dims(series).channel == "channel"
