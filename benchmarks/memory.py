@@ -85,16 +85,6 @@ def measure(case: Case, device: str, rounds: int) -> tuple[int, float]:
     return peak, median(round_robin({"": lambda: train(setting)}, device, rounds, turn=0)[""])
 
 
-def predicted(case: Case) -> int | None:
-    """What the package says that the step takes, once it says so."""
-    try:
-        from darts_mim.nn.memory import training_bytes
-    except ImportError:
-        return None
-    setting = case.setting
-    return training_bytes(build(case.chosen, setting, "cpu"), setting.batch, setting.steps, setting.patched)
-
-
 def row_of(case: Case, device: str, rounds: int) -> dict:
     setting = case.setting
     peak, seconds = in_fresh_process(measure, case, device, rounds)
@@ -110,12 +100,10 @@ def row_of(case: Case, device: str, rounds: int) -> dict:
         "seconds": seconds,
     }
     row["fields"] = peak / case.fields / DTYPES[case.contender.precision].itemsize
-    expected = predicted(case)
-    return row if expected is None else row | {"predicted_bytes": expected}
+    return row
 
 
 def table(rows: Sequence[dict]) -> str:
-    said = any("predicted_bytes" in row for row in rows)
     columns = [
         "segments",
         "batch",
@@ -136,11 +124,10 @@ def table(rows: Sequence[dict]) -> str:
             f"{row['fields']:.1f}",
             f"{row['seconds']:.3g}",
             f"{row['seconds'] / rows[0]['seconds']:.2f}",
-            *([f"{row['predicted_bytes'] / 2**20:.0f}"] if said else []),
         ]
         for row in rows
     ]
-    return markdown([*columns, *(["predicted MiB"] if said else [])], lines)
+    return markdown(columns, lines)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
