@@ -158,13 +158,13 @@ def plot_maps(
     meshes: list[QuadMesh] = []
     for (name, (fields, scale)), line in zip(rows.items(), panels, strict=True):
         line[0].set_ylabel(name, fontsize=10, color=INK)
-        meshes += [_draw(axes, field, grid, scale) for axes, field in zip(line, fields, strict=True)]
+        meshes += [draw_map(axes, field, grid, scale) for axes, field in zip(line, fields, strict=True)]
     for axes, label in zip(panels[0], _frame_labels(guess), strict=True):
         axes.set_title(label, fontsize=9.5, color=INK)
     units = in_print(guess.attrs["units"])
     beyond = "both" if (np.abs(difference) > reach).any() else "neither"
-    _colour_bar(figure, meshes[0], panels[:2], units)
-    _colour_bar(figure, meshes[-1], panels[2:], units, extend=beyond)
+    colour_bar(figure, meshes[0], panels[:2], units)
+    colour_bar(figure, meshes[-1], panels[2:], units, extend=beyond)
     figure.suptitle(title or _heading(guess, model, len(shown)), fontsize=12, fontweight="bold", color=INK)
     return figure
 
@@ -317,7 +317,8 @@ def _panels(frames: int, height: int, width: int) -> tuple[Figure, np.ndarray]:
     return figure, panels
 
 
-def _draw(axes: Axes, field: np.ndarray, grid: Grid, scale: dict[str, Any]) -> QuadMesh:
+def draw_map(axes: Axes, field: np.ndarray, grid: Grid, scale: dict[str, Any]) -> QuadMesh:
+    """One field of the grid, on its coordinates; cells that are NaN are grey."""
     row, column = (_coordinate(grid, dim) for dim in grid.spatial_dims)
     height, width = field.shape
     x = np.arange(width) if column is None else column
@@ -357,9 +358,10 @@ def _coordinate(grid: Grid, dim: str) -> np.ndarray | None:
     return grid.coords[dim].values if (steps > 0).all() or (steps < 0).all() else None
 
 
-def _colour_bar(
+def colour_bar(
     figure: Figure, mesh: QuadMesh, panels: np.ndarray, units: str, *, extend: str = "neither"
 ) -> None:
+    """A colour bar for all panels together."""
     aspect = 18 * len(panels)
     bar = figure.colorbar(mesh, ax=panels, shrink=0.92, aspect=aspect, pad=0.02, extend=extend)
     bar.set_label(units, fontsize=9, color=MUTED)

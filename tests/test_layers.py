@@ -14,9 +14,9 @@ MODULES = [path for path in FILES if path != Path("__init__.py")]  # the top is 
 RANKS = [
     {"errors"},
     {"nn", "grid", "metrics"},
-    {"models", "baselines", "pipeline", "diagnostics"},
+    {"models", "baselines", "pipeline"},
     {"backtest", "backtest_result"},
-    {"report", "plotting", "datasets", "demo", "cli"},
+    {"page", "report", "plotting", "diagnostics", "datasets", "demo", "cli"},
 ]
 RANK = {layer: rank for rank, layers in enumerate(RANKS) for layer in layers}
 STRANGERS = RANKS[1]  # of one rank, and never import each other

@@ -151,16 +151,6 @@ def test_another_reference_and_metric(tmp_path):
         result.to_html(tmp_path / "x.html", reference="MIM")
 
 
-def test_the_old_report_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
-    path = tmp_path / "report.html"
-    path.write_text("old")
-    result = scored({"MIM": 1.0, "last": 2.0})
-    monkeypatch.setattr(report.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        result.to_html(path)
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-
-
 def test_numbers_keep_three_digits():
     assert [report._number(x) for x in (0.01234, 4.2591, 191.02, 14791.3, 0.0)] == [
         "0.0123",
