@@ -87,7 +87,8 @@ class MIMModel(GridForecastingModel):
         patch_size: Grid cells a side folded into channels; the paper: 1. A grid that it does not divide is
             continued inside and cropped on the way out.
         layer_norm: Normalise after every gate convolution; the paper: yes.
-        ablation: Take ``"without_mim_n"`` or ``"without_mim_s"`` out of every block (Table 3).
+        ablation: Take ``"without_mim_n"`` or ``"without_mim_s"`` out of every block (Table 3), or both:
+            ``"without_mim"`` has an ST-LSTM with a forget gate of its own in every layer, which is PredRNN.
         convolution: How convolutions are computed: ``"direct"``, torch's own; ``"winograd"``, with a fraction
             of the multiplications; ``"auto"``, the faster one. The numbers are the same, to rounding.
         checkpoint_segments: Parts of the time loop whose inner values are computed again in the backward pass
@@ -152,7 +153,7 @@ class MIMModel(GridForecastingModel):
         **kwargs: Any,
     ) -> None:
         _require_choice("variant", variant, ("paper", "released"))
-        _require_choice("ablation", ablation, (None, "without_mim_n", "without_mim_s"))
+        _require_choice("ablation", ablation, (None, "without_mim_n", "without_mim_s", "without_mim"))
         _require_choice("convolution", convolution, ("auto", "direct", "winograd"))
         _require_choice("loss_frames", loss_frames, ("all", "forecast"))
         _require_choice("lr_schedule", lr_schedule, ("constant", "cosine"))
@@ -227,6 +228,7 @@ class MIMModel(GridForecastingModel):
             layers=1 + len(network.blocks),
             kernel_size=network.kernel_size,
             layer_norm=network.layer_norm,
+            ablation=network.ablation,
             patch_size=patch_size,
             n_epochs=0,
             **kwargs,

@@ -8,7 +8,7 @@ from torch import nn
 from darts_mim.nn.convolution import Convolution, Field
 from darts_mim.nn.gates import GateConv
 
-Ablation = Literal["without_mim_n", "without_mim_s"]
+Ablation = Literal["without_mim_n", "without_mim_s", "without_mim"]
 
 
 class MIMNStep(NamedTuple):

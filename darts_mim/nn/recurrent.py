@@ -26,8 +26,9 @@ ConvolutionChoice = Literal["auto", "direct", "winograd"]
 class MIMState:
     """What the network carries from one frame to the next; one entry a layer, bottom first.
 
-    Layer 1 is an ST-LSTM, which has no N, S and D: theirs begin at layer 2. ``M`` is the zigzag memory as
-    the top layer left it. ``first`` says that no frame was read yet, so there is no difference to read.
+    Layer 1 is an ST-LSTM, which has no N, S and D: theirs begin at layer 2, and stay zero where the layers
+    above are ST-LSTMs too. ``M`` is the zigzag memory as the top layer left it. ``first`` says that no frame
+    was read yet, so there is no difference to read.
     """
 
     H: tuple[Field, ...]
@@ -61,7 +62,8 @@ class MIMNetwork(nn.Module):
         variant: ``"paper"``, equations 1-4, any grid; or ``"released"``, the authors' program, one grid.
         grid: Rows and columns of the grid; only ``"released"`` needs it.
         layer_norm: Normalise after every gate convolution.
-        ablation: The inner module to take out of every block (Table 3).
+        ablation: The inner module to take out of every block (Table 3); ``"without_mim"`` takes both out and
+            gives the forget gate back: every layer is an ST-LSTM, which is PredRNN [Wang2017].
         covariates: Channels of what is known beside a frame.
         n_parameters: Numbers given out per channel and cell; more than 1 for a distribution.
         feedback: The frame to feed back, (batch, channel, rows, columns), patched, from what the network
@@ -113,26 +115,15 @@ class MIMNetwork(nn.Module):
         self.channels, self.hidden, self.patch_size = channels, hidden, patch_size
         self.kernel_size, self.layer_norm = kernel_size, layer_norm
         self.variant: Variant = variant
+        self.ablation: Ablation | None = ablation
         self.convolution: ConvolutionChoice = convolution
         self.checkpoint_segments = checkpoint_segments
         self.n_parameters, self.feedback = n_parameters, feedback
         folded = channels * patch_size**2
         frame = folded + covariates
-        if variant == "released":
-            if grid is None:
-                raise ValueError("variant='released' has weights for every cell: pass grid=(rows, columns).")
-            rows, columns = (-(-side // patch_size) for side in grid)
-            self.first = ReleasedSTLSTMCell(frame, hidden, kernel_size, layer_norm=layer_norm)
-            self.blocks = nn.ModuleList(
-                ReleasedMIMBlock(hidden, kernel_size, rows, columns, layer_norm=layer_norm, ablation=ablation)
-                for _ in range(layers - 1)
-            )
-        else:
-            self.first = STLSTMCell(frame, hidden, kernel_size, layer_norm=layer_norm)
-            self.blocks = nn.ModuleList(
-                MIMBlock(hidden, kernel_size, layer_norm=layer_norm, ablation=ablation)
-                for _ in range(layers - 1)
-            )
+        st_lstm = ReleasedSTLSTMCell if variant == "released" else STLSTMCell
+        self.first = st_lstm(frame, hidden, kernel_size, layer_norm=layer_norm)
+        self.blocks = nn.ModuleList(self._block(grid) for _ in range(layers - 1))
         self.to_frame = nn.Conv2d(hidden, folded * n_parameters, 1)
 
     def forward(
@@ -203,6 +194,19 @@ class MIMNetwork(nn.Module):
             last = some[-1]
         return self._unfold(torch.stack(generated, dim=1), height, width)
 
+    def _block(self, grid: tuple[int, int] | None) -> nn.Module:
+        """A layer above the first."""
+        size, layer_norm, ablation = (self.hidden, self.kernel_size), self.layer_norm, self.ablation
+        if ablation == "without_mim":
+            st_lstm = ReleasedSTLSTMCell if self.variant == "released" else STLSTMCell
+            return st_lstm(self.hidden, *size, layer_norm=layer_norm)
+        if self.variant == "paper":
+            return MIMBlock(*size, layer_norm=layer_norm, ablation=ablation)
+        if grid is None:
+            raise ValueError("variant='released' has weights for every cell: pass grid=(rows, columns).")
+        rows, columns = (-(-side // self.patch_size) for side in grid)
+        return ReleasedMIMBlock(*size, rows, columns, layer_norm=layer_norm, ablation=ablation)
+
     def _segments(self, steps: int) -> list[range]:
         """The steps in ``checkpoint_segments`` parts of nearly equal length."""
         n = min(max(1, self.checkpoint_segments), steps)
@@ -242,20 +246,20 @@ class MIMNetwork(nn.Module):
         """One frame through all layers [Wang2019, eq. 4]; M runs upwards and on to the next step."""
         H, C, M = self.first(conv, frame, state.H[0], state.C[0], state.M)
         hidden, memories, inner = [H], [C], []
-        dX = None if state.first else conv.field(H.values - state.H[0].values)
+        differences = not (state.first or self.ablation == "without_mim")
+        dX = conv.field(H.values - state.H[0].values) if differences else None
         for l, block in enumerate(self.blocks):
-            step = block(conv, H, dX, state.H[l + 1], state.C[l + 1], state.N[l], state.S[l], state.D[l], M)
-            if not state.first:
+            N, S, D = state.N[l], state.S[l], state.D[l]
+            if self.ablation == "without_mim":
+                H, C, M = block(conv, H, state.H[l + 1], state.C[l + 1], M)
+            else:
+                H, C, N, S, D, M = block(conv, H, dX, state.H[l + 1], state.C[l + 1], N, S, D, M)
+            if differences:
                 # Row R4: the released program differences once and hands D up; the paper, every layer.
-                dX = (
-                    step.D
-                    if self.variant == "released"
-                    else conv.field(step.H.values - state.H[l + 1].values)
-                )
-            H, M = step.H, step.M
+                dX = D if self.variant == "released" else conv.field(H.values - state.H[l + 1].values)
             hidden.append(H)
-            memories.append(step.C)
-            inner.append((step.N, step.S, step.D))
+            memories.append(C)
+            inner.append((N, S, D))
         N, S, D = zip(*inner, strict=True)
         return H, MIMState(H=tuple(hidden), C=tuple(memories), N=N, S=S, D=D, M=M, first=False)
 

@@ -98,7 +98,8 @@ def mim_block(w, X, X_before, H, C, N, S, M):
 def network(w, observed, horizon, truth=None, teacher_mask=None, covariates=None):
     """Equation (4), rolled on past the observed frames; every frame generated.
 
-    ``w["layers"]`` holds each layer's weights, bottom first; ``w["W"]`` and ``w["b"]`` make the frame.
+    ``w["layers"]`` holds each layer's weights, bottom first; ``w["W"]`` and ``w["b"]`` make the frame. A
+    layer above the first that has a forget gate is an ST-LSTM, as in PredRNN.
     """
     batch, known, _, height, width = observed.shape
     L = len(w["layers"])
@@ -115,6 +116,9 @@ def network(w, observed, horizon, truth=None, teacher_mask=None, covariates=None
         H_before = list(H)
         H[0], C[0], M = st_lstm(w["layers"][0], X, H[0], C[0], M)
         for l in range(1, L):
+            if "Wxf" in w["layers"][l]:  # a forget gate of its own: PredRNN
+                H[l], C[l], M = st_lstm(w["layers"][l], H[l - 1], H[l], C[l], M)
+                continue
             X_before = None if t == 0 else H_before[l - 1]
             step = mim_block(w["layers"][l], H[l - 1], X_before, H[l], C[l], N[l], S[l], M)
             H[l], C[l], N[l], S[l], _, M = step
