@@ -13,7 +13,8 @@ from darts_mim.backtest_result import BacktestResult, Series, lead_labels
 from darts_mim.errors import GapError, GridDimsError, GridMismatchError, TooShortError
 from darts_mim.grid.grid import Grid
 from darts_mim.grid.times import lead_times, moment, origin_rows, regular_axis, step_of, times_of
-from darts_mim.metrics.pointwise import Metric, Statistic, bias, mae, mse, rmse
+from darts_mim.metrics.names import named
+from darts_mim.metrics.pointwise import Metric, Statistic
 
 BLOCK = 2**20  # cells
 
@@ -55,7 +56,8 @@ def backtest(
         start: Time of the first frame to be forecast; the first origin is one step before it.
         horizon: Frames forecast from each origin.
         stride: Steps from one origin to the next.
-        metrics: Names (mse, rmse, mae, bias) or metrics of your own; the first decides.
+        metrics: Names, such as mse, nrmse or csi_30 (all of them: docs/metrics.md), or metrics of
+            your own; the first decides.
         time_dim: Name of the time dim, if it cannot be told.
         spatial_dims: Names of rows and columns, if they cannot be told.
         channel_dim: Name of the channel dim, if it cannot be told.
@@ -279,12 +281,13 @@ def _metrics(metrics: str | Metric | Sequence[str | Metric]) -> tuple[Metric, ..
 
 
 def _metric(metric: str | Metric) -> Metric:
-    if isinstance(metric, Metric):
-        return metric
-    known = {one.name: one for one in (mse, rmse, mae, bias)}
-    if metric not in known:
-        raise ValueError(f"metric={metric!r} is not known. Choose from {list(known)} or pass a Metric.")
-    return known[metric]
+    chosen = metric if isinstance(metric, Metric) else named(metric)
+    if chosen.sampled:
+        raise ValueError(
+            f"metric={chosen.name!r} is not known to a backtest, which scores the mean of samples. Score "
+            f"the samples themselves: {chosen.name}(forecast, truth, dims=...), as in darts_mim.metrics."
+        )
+    return chosen
 
 
 def _in_words(forecaster: Any) -> str:

@@ -25,7 +25,7 @@ OUTSIDE = {
     "errors": set(),
     "nn": {"jaxtyping", "torch"},
     "grid": {"cf_xarray", "dask", "numpy", "pandas", "sklearn", "xarray"},
-    "metrics": {"dask", "numpy", "scipy", "xarray"},
+    "metrics": {"dask", "numpy", "scipy", "skimage", "xarray"},
 }
 OUTSIDE_OF_ONE_FILE = {"nn/released.py": {"numpy"}}  # checkpoints are NumPy arrays
 DARTS = {"darts", "lightning", "pytorch_lightning"}

@@ -7,125 +7,14 @@
 True
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable, Iterable
-from dataclasses import dataclass
-from functools import reduce
-from operator import add
-from typing import ClassVar
-
-import dask
+import numpy as np
 import xarray as xr
 
-from darts_mim.errors import GridMismatchError
-
-Dims = str | Collection[Hashable]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Statistic:
-    """A sum over cells that have been counted, and how many they were. Adding two pools them."""
-
-    value: xr.DataArray  # sum over cells; units of the metric's cell
-    weight: xr.DataArray  # number of cells
-
-    def __add__(self, other: "Statistic") -> "Statistic":
-        # xarray's own default would keep only the coordinates that both have.
-        with xr.set_options(arithmetic_join="exact"):
-            return Statistic(value=self.value + other.value, weight=self.weight + other.weight)
-
-    def sum(self, dims: Dims) -> "Statistic":
-        """Pool over dims that are left, such as ``init_time``."""
-        return Statistic(value=self.value.sum(dims), weight=self.weight.sum(dims))
-
-
-def sum_statistics(statistics: Iterable[Statistic]) -> Statistic:
-    """Pool windows: the statistic of all of them is the sum of theirs.
-
-    Raises:
-        ValueError: If two of them differ in a coordinate that is left, or there is none.
-    """
-    parts = list(statistics)
-    if not parts:
-        raise ValueError("No statistic came; pooling wants at least one window.")
-    return reduce(add, parts)
-
-
-class Metric(ABC):
-    """One way to score a forecast. Derive from it and say what one cell contributes.
-
-    Attributes:
-        name: As in a table, e.g. ``"mse"``.
-        title: In words, e.g. ``"Mean squared error"``.
-        power: The score is in the fields' units to this power (0: dimensionless).
-        perfect: The score of a perfect forecast; nearer to it is better.
-        is_mean_loss: The score is the plain mean of a cell's loss, lower is better: what a test
-            of equal accuracy needs.
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    power: ClassVar[int] = 1
-    perfect: ClassVar[float] = 0.0
-    is_mean_loss: ClassVar[bool] = False
-
-    @abstractmethod
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
-        """What each cell contributes to the sum."""
-
-    def final(self, mean: xr.DataArray) -> xr.DataArray:
-        """From the mean over cells to the score."""
-        return mean
-
-    def statistic(self, forecast: xr.DataArray, observed: xr.DataArray, dims: Dims) -> Statistic:
-        """Sum over ``dims`` of one window or many. Lazy fields are read once, chunk by chunk.
-
-        Args:
-            forecast: Field in the units of ``observed``. NaN counts as no forecast and is an
-                error, except where the truth is NaN as well.
-            observed: Field on the same dims and coordinates; cells that are NaN are left out.
-            dims: Dims whose cells are counted together.
-
-        Raises:
-            GridMismatchError: If the two fields differ in a dim or a coordinate.
-            ValueError: If the forecast is NaN where the truth was observed.
-        """
-        _require_same_coords(forecast, observed)
-        dims = [dims] if isinstance(dims, str) else list(dims)
-        seen = observed.notnull()
-        # float64: unsigned integers wrap around, and float32 sums lose digits over many cells.
-        cells = self.cell(forecast.astype(float), observed.astype(float)).where(seen, 0.0)
-        value, weight = dask.compute(cells.sum(dims, skipna=False), seen.sum(dims))
-        if value.isnull().any():
-            raise ValueError(
-                f"The forecast is NaN at cells that were observed, in {int(value.isnull().sum())} "
-                f"of {value.size} windows. Leave those windows out or fill the cells: "
-                f"{self.name} does not guess what was meant."
-            )
-        return Statistic(value=value, weight=weight.astype(float))
-
-    def score(self, statistic: Statistic) -> xr.DataArray:
-        """From the pooled sum to the score; NaN where no cell was counted."""
-        score = self.final(statistic.value / statistic.weight.where(statistic.weight > 0))
-        return score.rename(self.name).assign_attrs(long_name=self.title)
-
-    def units(self, units: str) -> str:
-        """Units of the score of a field in ``units``: ``"mm"`` gives ``"mm^2"`` for the mse."""
-        if self.power == 0 or not units:
-            return ""
-        if self.power == 1:
-            return units
-        return f"{units}^{self.power}" if units.isalpha() else f"({units})^{self.power}"
-
-    def __call__(self, forecast: xr.DataArray, observed: xr.DataArray, *, dims: Dims) -> xr.DataArray:
-        """Score of ``forecast`` against ``observed``, all cells along ``dims`` together.
-
-        Args and errors are those of :meth:`statistic`.
-        """
-        return self.score(self.statistic(forecast, observed, dims))
-
-    def __repr__(self) -> str:
-        return self.name
+from darts_mim.metrics.metric import Metric as Metric
+from darts_mim.metrics.metric import is_whole
+from darts_mim.metrics.statistic import Dims, listed
+from darts_mim.metrics.statistic import Statistic as Statistic
+from darts_mim.metrics.statistic import sum_statistics as sum_statistics
 
 
 class MeanSquaredError(Metric):
@@ -144,6 +33,20 @@ class MeanSquaredError(Metric):
     def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
         """Squared error."""
         return (forecast - observed) ** 2
+
+    def window(
+        self, forecast: xr.DataArray, observed: xr.DataArray, weights: xr.DataArray | None, dims: Dims
+    ) -> Statistic:
+        """The sum of :meth:`cell`; of whole fields as fast as they can be read."""
+        if weights is not None or not is_whole(observed):
+            return super().window(forecast, observed, weights, dims)
+        truth = observed.transpose(*forecast.dims)
+        error = np.subtract(forecast.values, truth.values, dtype=float)
+        axes = list(range(error.ndim))
+        kept = [axis for axis in axes if forecast.dims[axis] not in listed(dims)]
+        value = np.einsum(error, axes, error, axes, kept)
+        value = xr.DataArray(value, dims=[forecast.dims[axis] for axis in kept])
+        return Statistic(value=value, weight=xr.full_like(value, error.size / max(value.size, 1)))
 
 
 class RootMeanSquaredError(MeanSquaredError):
@@ -201,24 +104,3 @@ mse = MeanSquaredError()
 rmse = RootMeanSquaredError()
 mae = MeanAbsoluteError()
 bias = Bias()
-
-
-def _require_same_coords(forecast: xr.DataArray, observed: xr.DataArray) -> None:
-    if set(forecast.dims) != set(observed.dims):
-        raise GridMismatchError(
-            f"Forecast has dims {forecast.dims}, the truth {observed.dims}; both want the same. "
-            "Select one, or average first, e.g. .mean('realization')."
-        )
-    for dim in forecast.dims:
-        if forecast.sizes[dim] != observed.sizes[dim]:
-            raise GridMismatchError(
-                f"Forecast has {forecast.sizes[dim]} along {dim}, the truth {observed.sizes[dim]}. "
-                f"Cut both to one {dim}, e.g. with xr.align(forecast, observed)."
-            )
-    for name in [*forecast.dims, *forecast.coords]:
-        both = name in forecast.coords and name in observed.coords
-        if both and not forecast[name].variable.equals(observed[name].variable):
-            raise GridMismatchError(
-                f"Forecast and truth differ in coordinate {name!r}. Select the same {name} "
-                "from both, e.g. with xr.align(forecast, observed)."
-            )

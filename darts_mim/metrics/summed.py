@@ -1,0 +1,88 @@
+"""Errors summed over a frame, then averaged over frames: how papers on video prediction count.
+
+The figures of Wang et al. (2019), "Memory In Memory", are of this kind: the squared error ("MSE") of
+their Tables 1, 3, 4, 5, 6 and 7, and the absolute error ("MAE") of Tables 1, 3 and 7, with data in
+[0, 1]. Table 5 (TaxiBJ) has a column a lead time, over 2 x 32 x 32 cells. Nothing there is a mean over
+cells: divide by the cells of a frame to have that.
+"""
+
+from collections.abc import Collection, Hashable
+from typing import ClassVar
+
+import xarray as xr
+
+from darts_mim.metrics.frames import time_dims
+from darts_mim.metrics.metric import Metric
+from darts_mim.metrics.statistic import Dims, Statistic, listed
+
+
+class _Summed(Metric):
+    """Weights count frames, whatever their cells and channels."""
+
+    is_mean_loss: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def whole(self, observed: xr.DataArray, dims: Dims) -> Collection[Hashable]:
+        """All that is at one time."""
+        times = time_dims(observed)
+        return [dim for dim in observed.dims if dim not in times]
+
+    def window(
+        self, forecast: xr.DataArray, observed: xr.DataArray, weights: xr.DataArray | None, dims: Dims
+    ) -> Statistic:
+        """The sum of cells, and the number of frames of which some cell was observed."""
+        value = super().window(forecast, observed, weights, dims).value
+        times = time_dims(observed)
+        frames = observed.notnull().any([dim for dim in observed.dims if dim not in times])
+        return Statistic(value=value, weight=frames.sum([dim for dim in listed(dims) if dim in times]))
+
+
+class SummedSquaredError(_Summed):
+    """Squared error summed over channels and cells, averaged over frames; units squared.
+
+    A frame is everything at one time: dims named time, init_time or lead_time, or that hold times,
+    are averaged over, all others are summed. Masked cells add nothing, so that only scores on one
+    mask can be compared.
+
+    Source:
+        Wang et al. (2019), CVPR, Tables 1 and 3-7, "MSE".
+
+    >>> truth = xr.DataArray([[0.0, 0.0], [0.0, 0.0]], dims=("time", "x"))
+    >>> sse(truth + [[1.0, 2.0], [3.0, 0.0]], truth, dims=("time", "x")).item()
+    7.0
+    """
+
+    name = "sse"
+    title = "Squared error summed over a frame"
+    power = 2
+
+    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+        """Squared error."""
+        return (forecast - observed) ** 2
+
+
+class SummedAbsoluteError(_Summed):
+    """Absolute error summed over channels and cells, averaged over frames; the fields' units.
+
+    Frames and masked cells are as in :class:`SummedSquaredError`.
+
+    Source:
+        Wang et al. (2019), CVPR, Tables 1, 3 and 7, "MAE".
+
+    >>> truth = xr.DataArray([[0.0, 0.0], [0.0, 0.0]], dims=("time", "x"))
+    >>> sae(truth + [[1.0, 2.0], [-3.0, 0.0]], truth, dims=("time", "x")).item()
+    3.0
+    """
+
+    name = "sae"
+    title = "Absolute error summed over a frame"
+
+    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+        """Absolute error."""
+        return abs(forecast - observed)
+
+
+sse = SummedSquaredError()
+sae = SummedAbsoluteError()
