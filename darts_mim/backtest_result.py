@@ -1,6 +1,6 @@
 """What a backtest gave: forecasts, truth and scores, and the questions one asks of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,18 @@ import pandas as pd
 import xarray as xr
 
 from darts_mim.grid.grid import Grid
+from darts_mim.grid.times import step_of, steps_between
+from darts_mim.metrics.cell_comparison import compare_cells
 from darts_mim.metrics.comparison import compare_losses
+from darts_mim.metrics.origins import Origins
 from darts_mim.metrics.pointwise import Metric, Statistic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Series = xr.DataArray | xr.Dataset
+
+BLOCK = 2**20  # cells whose losses are held at once
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -109,7 +114,14 @@ class BacktestResult:
         return skill.rename("skill").assign_attrs(long_name=f"Skill over {reference}", units="1")
 
     def compare(
-        self, model: str, reference: str, metric: str | None = None, *, by: str | None = "lead_time"
+        self,
+        model: str,
+        reference: str,
+        metric: str | None = None,
+        *,
+        by: str | None = "lead_time",
+        n_resamples: int = 1000,
+        random_state: int | None = 0,
     ) -> xr.Dataset:
         """Is ``model`` better than ``reference``, and by more than chance?
 
@@ -118,24 +130,95 @@ class BacktestResult:
             reference: Name of the model it is held against.
             metric: A mean loss, such as ``"mse"`` or ``"mae"``; default: the first that was scored.
             by: ``"lead_time"`` or ``"channel"``; None pools everything.
+            n_resamples: How many times the origins are drawn anew for the interval.
+            random_state: Seed of these draws. The same seed draws the same origins, whatever ``by`` is.
 
         Returns:
             As :func:`darts_mim.metrics.comparison.compare_losses`: ``skill``, its 95 % interval
             ``low`` and ``high``, ``diebold_mariano`` and its ``p_value``.
+
+        Raises:
+            ValueError: If there is no such model, or the metric is not a mean loss.
         """
-        chosen = self.metric(metric)
+        chosen = self._mean_loss(metric)
+        pooled = _pooled("init_time", *([by] if by else []))
+        total = self.statistics[chosen.name].sum(pooled)
+        loss = total.value.where(total.weight > 0).assign_coords(init_time=self._origin_steps)
+        ours, theirs = (loss.sel(model=self._model(m), drop=True) for m in (model, reference))
+        return compare_losses(
+            ours,
+            theirs,
+            dim="init_time",
+            horizon=self.observed.sizes["lead_time"],
+            n_resamples=n_resamples,
+            random_state=random_state,
+        ).assign_attrs(model=model, reference=reference, metric=chosen.name)
+
+    def compare_cells(
+        self, model: str, reference: str, metric: str | None = None, *, by: str | None = None
+    ) -> xr.Dataset:
+        """Where is ``model`` better than ``reference``, and by more than chance?
+
+        Args:
+            model: Name of the model that may be better.
+            reference: Name of the model it is held against.
+            metric: A mean loss, such as ``"mse"`` or ``"mae"``; default: the first that was scored.
+            by: ``"lead_time"`` for maps of each lead; None pools the leads.
+
+        Returns:
+            As :func:`darts_mim.metrics.cell_comparison.compare_cells`, on the dims of the grid:
+            ``skill``, ``p_value``, and ``significant``, of which 5 % are luck over all that is returned.
+
+        Raises:
+            ValueError: If there is no such model, the metric is not a mean loss, or ``by`` is another.
+        """
+        if by not in ("lead_time", None):
+            raise ValueError(f"by={by!r} came. Maps are by='lead_time', or pool the leads with by=None.")
+        chosen = self._mean_loss(metric)
+        rows = xr.DataArray(self._origin_steps, {"init_time": self._origin_steps}, "init_time")
+        compared = compare_cells(
+            self._cell_losses(self._model(model), self._model(reference), chosen, by),
+            dim="init_time",
+            origins=Origins.of(rows, "init_time", horizon=self.observed.sizes["lead_time"]),
+        )
+        if self.grid.channel_dim is None and self.grid.variables is None:
+            compared = compared.isel({self.grid.canonical_dims[0]: 0}, drop=True)
+        return compared.assign_attrs(model=model, reference=reference, metric=chosen.name)
+
+    def _cell_losses(
+        self, model: str, reference: str, metric: Metric, by: str | None
+    ) -> Iterator[tuple[xr.DataArray, xr.DataArray]]:
+        """Of some origins at a time, so that memory is bounded; NaN where nothing was observed."""
+        truth, ours, theirs = (
+            _of_cells(self.grid, series)
+            for series in (self.observed, self.forecasts[model], self.forecasts[reference])
+        )
+        step = max(1, BLOCK // truth[0].size)
+        for first in range(0, len(truth), step):
+            several, pooled = slice(first, first + step), [] if by else ["lead_time"]
+            seen = truth[several].notnull().any(pooled)
+            a, b = (
+                metric.statistic(forecast[several], truth[several], dims=[]).value.sum(pooled).where(seen)
+                for forecast in (ours, theirs)
+            )
+            yield a, b
+
+    @property
+    def _origin_steps(self) -> np.ndarray:
+        """How many steps of the series each origin is after the first."""
+        origins, frames = (self.observed[name].values for name in ("init_time", "valid_time"))
+        times = pd.DatetimeIndex(np.union1d(origins, frames))
+        return steps_between(origins[0], pd.DatetimeIndex(origins), step_of(times))
+
+    def _mean_loss(self, name: str | None) -> Metric:
+        """The metric of that name, if it can be compared."""
+        chosen = self.metric(name)
         if not chosen.is_mean_loss:
             raise ValueError(
                 f"{chosen} is not a mean over origins, so its interval is unknown. Compare one of "
                 f"{[m.name for m in self.metrics if m.is_mean_loss]}."
             )
-        loss = self.statistics[chosen.name].value
-        loss = loss.sum(_pooled("init_time", *([by] if by else [])))
-        ours, theirs = (loss.sel(model=self._model(m), drop=True) for m in (model, reference))
-        horizon = self.observed.sizes["lead_time"]
-        return compare_losses(ours, theirs, dim="init_time", horizon=horizon).assign_attrs(
-            model=model, reference=reference, metric=chosen.name
-        )
+        return chosen
 
     def table(self, metric: str | None = None) -> pd.DataFrame:
         """Scores as a table: a row a model, a column a lead, and all leads pooled at the end."""
@@ -193,6 +276,13 @@ class BacktestResult:
         if name not in self.forecasts:
             raise ValueError(f"There is no model {name!r} here. Choose from {self.models}.")
         return name
+
+
+def _of_cells(grid: Grid, series: Series) -> xr.DataArray:
+    """(init_time, lead_time, channel, row, column), under the grid's names; samples by their mean."""
+    array = grid.canonical(series)
+    array = array.mean("realization") if "realization" in array.dims else array
+    return array.drop_vars([name for name in array.coords if name not in array.dims])
 
 
 def _pooled(*kept: str) -> list[str]:

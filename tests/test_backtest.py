@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from darts_mim import backtest_result
 from darts_mim.backtest import backtest
 from darts_mim.baselines import Climatology, DampedAnomaly, Persistence, SeasonalNaive
 from darts_mim.errors import GapError, GridDimsError, GridMismatchError, TooShortError
+from darts_mim.metrics.comparison import compare_losses
 from darts_mim.metrics.pointwise import Metric, mse
 
 
@@ -220,6 +222,96 @@ def test_compare_agrees_with_skill(result):
         result.compare("first", "last")
 
 
+@pytest.mark.parametrize("by", ["lead_time", "channel", None])
+def test_compare_knows_where_origins_stand(result, by):
+    """Every second step, some left out; frames that were not observed leave their lead's origin out."""
+    series = flow(200)
+    base = Climatology("1D").fit(series[:40])
+    kept = series.drop_isel(time=[70, 71, 140])
+    fitted = {"normal": base, "last": Persistence().fit(series[:40])}
+    several = backtest(fitted, kept, start=series.time[40], horizon=3, stride=2)
+    steps = (several.observed["init_time"].values - series.time.values[39]) // np.timedelta64(3, "h")
+    assert set(np.diff(steps)) == {2, 4}
+    weight = several.statistics["mse"].weight
+    assert (weight == 0).any() and (weight > 0).any("lead_time").all()
+    pooled = [dim for dim in ("channel", "lead_time") if dim != by]
+    losses = several.statistics["mse"].sum(pooled)
+    ours, theirs = (
+        losses.value.where(losses.weight > 0).sel(model=name, drop=True).assign_coords(init_time=steps)
+        for name in fitted
+    )
+    expected = compare_losses(ours, theirs, dim="init_time", horizon=3)
+    xr.testing.assert_allclose(several.compare("normal", "last", by=by), expected)
+
+
+def test_compare_counts_months():
+    months = pd.date_range("2000-01-01", periods=120, freq="MS")
+    values = np.random.default_rng(0).gamma(2.0, size=(120, 2, 3))
+    series = xr.DataArray(values, {"time": months}, ("time", "y", "x"))
+    fitted = {"normal": Climatology("1YE").fit(series), "last": Persistence().fit(series)}
+    result = backtest(fitted, series, start=series.time[12], horizon=2, stride=3)
+    losses = result.statistics["mse"].value.sum("channel").drop_vars("init_time")
+    ours, theirs = (losses.sel(model=name, drop=True) for name in fitted)
+    expected = compare_losses(ours, theirs, dim="init_time", horizon=1)  # of 2 months, 3 months apart
+    xr.testing.assert_allclose(result.compare("normal", "last"), expected)
+
+
+def test_intervals_have_a_seed(result):
+    one, same, other = (result.compare("damped", "last", random_state=seed) for seed in (1, 1, 2))
+    xr.testing.assert_identical(one, same)
+    assert (one["low"] != other["low"]).any()
+    few = result.compare("damped", "last", n_resamples=20, random_state=1)
+    assert (one["low"] != few["low"]).any()
+
+
+def test_compare_cells_by_hand():
+    series = flow(200)
+    series[:, 1, 0, 2] = np.nan
+    series[60:90, 0, 1, 1] = np.nan
+    normal = Climatology("1D").fit(series[:40])
+    past = normal.historical_forecasts(series, forecast_horizon=3, start=series.time[40])
+    noisy = past + np.random.default_rng(1).normal(0, 3, past.shape)
+    fitted = {"normal": normal, "last": noisy}
+    result = backtest(fitted, series, start=series.time[40], horizon=3, metrics=["mae", "rmse"])
+    errors = {name: abs(forecast - result.observed) for name, forecast in result.forecasts.items()}
+    sums = {name: one.sum(("init_time", "lead_time"), min_count=1) for name, one in errors.items()}
+    cells = result.compare_cells("normal", "last")
+    assert cells["skill"].dims == ("channel", "y", "x") and cells["skill"].shape == (2, 3, 4)
+    np.testing.assert_allclose(cells["skill"], 1 - sums["normal"] / sums["last"], rtol=1e-9)
+    assert cells["p_value"].isnull().sum() == 1 and not cells["significant"][1, 0, 2]
+    assert cells["significant"].dtype == bool and cells["channel"].values.tolist() == ["in", "out"]
+    by_lead = result.compare_cells("normal", "last", by="lead_time")
+    assert by_lead["skill"].dims == ("lead_time", "channel", "y", "x")
+    alone = compare_losses(
+        *(errors[name][..., 0, 0, 0].drop_vars(["valid_time", "channel"]) for name in fitted),
+        dim="init_time",
+        horizon=3,
+    )
+    xr.testing.assert_allclose(by_lead["p_value"][:, 0, 0, 0].drop_vars("channel"), alone["p_value"])
+    with pytest.raises(ValueError, match=r"Compare one of \['mae'\]"):
+        result.compare_cells("normal", "last", "rmse")
+    with pytest.raises(ValueError, match="no model 'first'"):
+        result.compare_cells("normal", "first")
+    with pytest.raises(ValueError, match="by='channel' came"):
+        result.compare_cells("normal", "last", by="channel")
+
+
+def test_cells_are_compared_in_blocks_on_any_grid(result, monkeypatch):
+    cells = result.compare_cells("damped", "last")
+    monkeypatch.setattr(backtest_result, "BLOCK", 100)  # one origin has 72 cells
+    xr.testing.assert_allclose(result.compare_cells("damped", "last"), cells)
+    dataset = flow().to_dataset("channel")
+    stacked = backtest(models(dataset[{"time": slice(40)}]), dataset, start=dataset.time[40], horizon=3)
+    xr.testing.assert_allclose(stacked.compare_cells("damped", "last"), cells)
+    series = flow().rename(channel="c", y="a", x="b").transpose("b", "time", "c", "a")
+    one = series.isel(c=0, drop=True)
+    names = {"spatial_dims": ("a", "b")}
+    fitted = {name: model.set_params(**names).fit(one[:, :40]) for name, model in models(flow()).items()}
+    turned = backtest(fitted, one, start=series.time[40], horizon=3, **names).compare_cells("damped", "last")
+    assert turned["skill"].dims == ("a", "b") and "channel" not in turned.coords
+    np.testing.assert_allclose(turned["skill"], cells["skill"][0], rtol=1e-9)
+
+
 def test_scores_have_no_other_dims(result):
     for ask in (
         lambda: result.scores_by("lead"),
@@ -322,7 +414,7 @@ def test_progress_is_shown_only_when_asked_for(capsys):
 
 @pytest.mark.skipif("DARTS_MIM_DATA" not in os.environ, reason="DARTS_MIM_DATA is unset")
 def test_known_errors_on_real_traffic():
-    """As in tests/test_baselines.py, by way of scores: squared error summed over 2 x 16 x 12 cells."""
+    """As in tests/baselines, by way of scores: squared error summed over 2 x 16 x 12 cells."""
     path = Path(os.environ["DARTS_MIM_DATA"], "nytaxi_stsan.zarr")
     series = xr.open_zarr(path, consolidated=False)["flow"]
     train = series[:3024].load()
