@@ -1,0 +1,176 @@
+"""What the simple forecasts share: the grid, the time axis, and who may be forecast from."""
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, Self, cast
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pandas.tseries.offsets import BaseOffset
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from darts_mim.errors import GapError, TooShortError
+from darts_mim.grid.grid import Grid
+from darts_mim.grid.times import (
+    following,
+    lead_times,
+    origin_rows,
+    positive,
+    step_of,
+    times_of,
+)
+from darts_mim.grid.windows import WHOLE, fill_axis, row_kinds
+
+Series = xr.DataArray | xr.Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """Rows on the regular time axis, and those to forecast from."""
+
+    values: np.ndarray  # (row, component)
+    times: pd.DatetimeIndex  # of the rows, and of the frames after them that are asked for
+    origins: np.ndarray  # rows of the last frames seen
+    horizon: int
+
+    @property
+    def forecast_rows(self) -> np.ndarray:
+        """(origin, lead)."""
+        return self.origins[:, None] + np.arange(1, self.horizon + 1)
+
+
+class Baseline(BaseEstimator):
+    """What the simple forecasts share: the grid, the time axis, and who may be forecast from.
+
+    Subclasses say which frames they read and what they make of them, for many origins at once.
+
+    Args:
+        time_dim: Name of the time dim, if it cannot be told.
+        spatial_dims: Names of rows and columns, if they cannot be told.
+        channel_dim: Name of the channel dim, if it cannot be told.
+    """
+
+    grid_: Grid
+    step_: BaseOffset
+
+    def __init__(
+        self,
+        *,
+        time_dim: str | None = None,
+        spatial_dims: tuple[str, str] | None = None,
+        channel_dim: str | None = None,
+    ) -> None:
+        self.time_dim = time_dim
+        self.spatial_dims = spatial_dims
+        self.channel_dim = channel_dim
+
+    def fit(self, series: Series) -> Self:
+        """Learn from the training series; missing times and NaN are left out.
+
+        Raises:
+            GridDimsError: If time, rows and columns cannot be told.
+            TimeAxisError: If the times are unsorted, repeated or irregular.
+        """
+        self.grid_ = Grid.of(
+            series,
+            time_dim=self.time_dim,
+            spatial_dims=self.spatial_dims,
+            channel_dim=self.channel_dim,
+        )
+        self.step_ = step_of(times_of(series, self.grid_.time_dim))
+        self.training_ = series
+        self._learn(*self._rows(series))
+        return self
+
+    def predict(self, n: int, series: Series | None = None) -> Series:
+        """The ``n`` frames after ``series`` (default: after the training series).
+
+        Returns:
+            As ``series``: its dims, coords, units; cells without any observation are NaN.
+
+        Raises:
+            GapError: If a frame that is read is missing or holds NaN.
+            TooShortError: If ``series`` does not reach back far enough.
+            GridMismatchError: If ``series`` is on another grid than the training series.
+        """
+        check_is_fitted(self, "grid_")
+        values, axis = self._rows(self.training_ if series is None else series)
+        future = following(cast(pd.Timestamp, axis[-1]), self.step_, positive(n, "n"))
+        times = pd.DatetimeIndex(axis.append(future))
+        past = Past(values=values, times=times, origins=np.array([len(axis) - 1]), horizon=n)
+        reads = self._reads(past)
+        self._require_whole(past, reads)
+        return self.grid_.series(self._frames(past, reads)[0], future)
+
+    def historical_forecasts(
+        self, series: Series, *, forecast_horizon: int, start: Any = None, stride: int = 1
+    ) -> Series:
+        """Forecasts from every origin in ``series``, without fitting again.
+
+        Args:
+            series: What was observed, on the training grid.
+            forecast_horizon: Frames forecast from each origin.
+            start: Time of the first frame to be forecast (the first origin is one step before);
+                default: as early as possible.
+            stride: Steps from one origin to the next.
+
+        Returns:
+            Dims ``(init_time, lead_time, ...)`` with the coordinate ``valid_time``. Origins that
+            would read a missing time or NaN are left out.
+
+        Raises:
+            GapError: If no origin is left.
+            TooShortError: If the series ends before one whole forecast.
+        """
+        check_is_fitted(self, "grid_")
+        horizon = positive(forecast_horizon, "forecast_horizon")
+        values, axis = self._rows(series)
+        origins = origin_rows(axis, start=start, horizon=horizon, stride=stride)
+        past = Past(values=values, times=axis, origins=origins, horizon=horizon)
+        reads = self._reads(past)
+        whole = self._whole(values, reads).all(axis=1)
+        if not whole.any():
+            self._require_whole(past, reads[-1:])
+        past, reads = replace(past, origins=origins[whole]), reads[whole]
+        return self.grid_.forecasts(
+            self._frames(past, reads),
+            axis.values[past.origins],
+            lead_times(self.step_, horizon),
+            axis.values[past.forecast_rows],
+        )
+
+    def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
+        """Keep what forecasting needs of the training rows; NaN is what was not observed."""
+
+    @abstractmethod
+    def _reads(self, past: Past) -> np.ndarray:
+        """(origin, any): rows that must be whole; -1 for one before the series."""
+
+    @abstractmethod
+    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
+        """(origin, lead, component)."""
+
+    def _rows(self, series: Series) -> tuple[np.ndarray, pd.DatetimeIndex]:
+        """The values on the regular axis of the training step; missing times are rows of NaN."""
+        times = times_of(series, self.grid_.time_dim)
+        return fill_axis(self.grid_.components(series), times, self.step_)
+
+    def _whole(self, values: np.ndarray, reads: np.ndarray) -> np.ndarray:
+        mask = self.grid_.mask
+        kinds = row_kinds(values, None if mask is None else mask.ravel())
+        return (reads >= 0) & (kinds[reads] == WHOLE)
+
+    def _require_whole(self, past: Past, reads: np.ndarray) -> None:
+        if (reads < 0).any():
+            raise TooShortError(
+                f"{self!r} looks further back than the {len(past.values)} frames since "
+                f"{past.times[0]}. Pass a series that begins earlier."
+            )
+        unusable = reads[~self._whole(past.values, reads)]
+        if len(unusable):
+            raise GapError(
+                f"{self!r} reads the frame at {past.times[unusable[0]]}, which is missing or holds "
+                f"NaN. Fill it, or forecast from another time."
+            )

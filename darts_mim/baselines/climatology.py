@@ -1,0 +1,156 @@
+"""The mean by position in a period, as it is or smoothed by harmonics."""
+
+import numpy as np
+import pandas as pd
+
+from darts_mim.baselines.base import Past
+from darts_mim.baselines.seasonal import Seasonal, is_year, require_seen
+from darts_mim.grid.times import fixed_step, position_in_period, positive, steps_between
+
+
+class Climatology(Seasonal):
+    """The mean of the training frames at the same position in the period, cell by cell.
+
+    It reads nothing but the clock, so that it forecasts across gaps too.
+
+    With harmonics it is a smooth cycle instead: the mean plus that many pairs of sine and cosine over the
+    period, fitted to the training frames by least squares, each cell by the values it has. A few years
+    give a mean by day of the year that is noisy, and a smooth cycle that is not. Over the year, steps
+    shorter than a day have a curve for each time of day. The curve bridges positions where a cell has no
+    training value, in stretches shorter than half its shortest wave; longer ones stay unknown.
+
+    Args:
+        period: A pandas offset, e.g. ``"7D"``: the mean half hour of the week.
+        harmonics: Pairs of sine and cosine, fewer than half the positions in the period; None for the mean
+            at each position.
+        time_dim: Name of the time dim, if it cannot be told.
+        spatial_dims: Names of rows and columns, if they cannot be told.
+        channel_dim: Name of the channel dim, if it cannot be told.
+
+    Attributes:
+        climatology_: (position, component), float64, in the series' units.
+
+    Source:
+        Narapusetty, DelSole and Tippett (2009), J. Climate 22, 4845-4859, for the harmonics.
+
+    >>> import xarray as xr
+    >>> time = pd.date_range("2024-01-01", periods=4, freq="12h")
+    >>> flow = xr.DataArray(np.arange(24.0).reshape(4, 2, 3), {"time": time}, ("time", "y", "x"))
+    >>> Climatology("1D").fit(flow).predict(3)[:, 0, 0].values
+    array([ 6., 12.,  6.])
+    >>> months = pd.date_range("2022-01-01", periods=24, freq="MS")
+    >>> cycle = 10 - 8 * np.cos(2 * np.pi * np.arange(24) / 12)
+    >>> noisy = cycle + np.tile([0.0, 1.0, 0.0, -1.0], 6)
+    >>> warmth = xr.DataArray(noisy[:, None, None], {"time": months}, ("time", "y", "x"))
+    >>> Climatology("1YE", harmonics=1).fit(warmth).predict(3).values.ravel().round(1)
+    array([2. , 3.1, 6. ])
+    """
+
+    climatology_: np.ndarray
+
+    def __init__(
+        self,
+        period: str,
+        *,
+        harmonics: int | None = None,
+        time_dim: str | None = None,
+        spatial_dims: tuple[str, str] | None = None,
+        channel_dim: str | None = None,
+    ) -> None:
+        super().__init__(period, time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim)
+        self.harmonics = harmonics
+
+    def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
+        self.start_ = times.values[0]
+        positions, n = position_in_period(times, self.period, step=self.step_)
+        means, counts = means_at(values, positions, n)
+        if self.harmonics is not None:
+            curves = n // 365 if is_year(self.period) and fixed_step(self.step_) is not None else 1
+            harmonics = self._checked_harmonics(n // curves)
+            means = _smooth(means, counts, harmonics, curves)
+        self.climatology_ = means
+
+    def _checked_harmonics(self, n: int) -> int:
+        harmonics = positive(self.harmonics or 0, "harmonics")
+        if 2 * harmonics >= n:
+            raise ValueError(
+                f"harmonics={harmonics} came for the {n} positions of a curve over period={self.period!r}, "
+                f"which tell at most {(n - 1) // 2} apart. Pass fewer, or None for the mean at each position."
+            )
+        return harmonics
+
+    def _normal(self, times: pd.DatetimeIndex) -> np.ndarray:
+        """(time, component): the mean for each time; an error if it is off the learnt step."""
+        steps_between(self.start_, times, self.step_)
+        normal = self.climatology_[self._positions(times)]
+        require_seen(self, normal, times)
+        return normal
+
+    def _reads(self, past: Past) -> np.ndarray:
+        return np.empty((len(past.origins), 0), dtype=int)
+
+    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
+        rows = past.forecast_rows
+        return self._normal(past.times[rows.ravel()]).reshape(*rows.shape, -1)
+
+
+def means_at(values: np.ndarray, positions: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(position, component): the mean of the rows at each position, and of how many values it is one.
+
+    The mean is NaN where there is none.
+    """
+    order = np.argsort(positions, kind="stable")
+    seen, starts = np.unique(positions[order], return_index=True)
+    known = np.isfinite(values)
+    # float64: the sums of long float32 series lose digits.
+    sums = np.add.reduceat(np.where(known, values, 0.0)[order], starts, axis=0, dtype=np.float64)
+    counts = np.zeros((n, values.shape[1]), dtype=np.int64)
+    counts[seen] = np.add.reduceat(known[order], starts, axis=0, dtype=np.int64)
+    means = np.full(counts.shape, np.nan)
+    means[seen] = np.divide(sums, counts[seen], out=means[seen], where=counts[seen] > 0)
+    return means, counts
+
+
+def _smooth(means: np.ndarray, counts: np.ndarray, harmonics: int, curves: int) -> np.ndarray:
+    """(position, component): the curves of least squares through all values that the means are of.
+
+    A weighted fit to the means, by how many values each is of, has the same solution as one to the values.
+
+    Args:
+        means: (position, component); NaN where ``counts`` is 0.
+        counts: (position, component).
+        harmonics: Pairs of sine and cosine.
+        curves: Every so many positions belong to one curve: the times of the day.
+    """
+    n = len(means) // curves
+    phases = 2 * np.pi * np.outer(np.arange(n) / n, np.arange(1, harmonics + 1))
+    basis = np.concatenate([np.ones((n, 1)), np.cos(phases), np.sin(phases)], axis=1)
+    products = (basis[:, :, None] * basis[:, None, :]).reshape(n, -1)
+    smooth = np.empty_like(means)
+    for curve in range(curves):
+        weights = counts[curve::curves]
+        values = np.where(weights > 0, means[curve::curves], 0.0)
+        alike = (weights == weights[:, :1]).all()  # without missing values one inverse serves all cells
+        gram = (weights[:, : 1 if alike else None].T @ products).reshape(-1, basis.shape[1], basis.shape[1])
+        moments = (weights * values).T @ basis
+        # the pseudo-inverse: of cells with few positions it takes the smallest coefficients
+        coefficients = (np.linalg.pinv(gram, hermitian=True) @ moments[:, :, None])[..., 0]
+        bridged = _stretches(weights == 0) < n / (2 * harmonics)
+        smooth[curve::curves] = np.where(bridged, basis @ coefficients.T, np.nan)
+    return smooth
+
+
+def _stretches(unseen: np.ndarray) -> np.ndarray:
+    """(position, component): how many positions the stretch has that an unseen one is in; 0 for a seen one.
+
+    The first position follows the last.
+
+    >>> _stretches(np.array([[True], [False], [False], [True], [True]])).ravel()
+    array([3, 0, 0, 3, 3])
+    """
+    n = len(unseen)
+    rows = np.arange(3 * n)[:, None]
+    seen = ~np.tile(unseen, (3, 1))
+    before = np.maximum.accumulate(np.where(seen, rows, -n), axis=0)
+    after = np.minimum.accumulate(np.where(seen, rows, 4 * n)[::-1], axis=0)[::-1]
+    return np.where(unseen, (after - before - 1)[n : 2 * n], 0)
