@@ -1,0 +1,1 @@
+"""After forecasting: is anything left in the errors?"""
