@@ -1,0 +1,1 @@
+"""After fitting: what do the network's gates and memories do?"""
