@@ -3,10 +3,17 @@
 from darts_mim import datasets as datasets
 from darts_mim.backtest import backtest as backtest
 from darts_mim.backtest_result import BacktestResult as BacktestResult
+from darts_mim.baselines import Autoregression as Autoregression
 from darts_mim.baselines import Climatology as Climatology
 from darts_mim.baselines import DampedAnomaly as DampedAnomaly
+from darts_mim.baselines import Drift as Drift
+from darts_mim.baselines import ExponentialSmoothing as ExponentialSmoothing
+from darts_mim.baselines import OpticalFlow as OpticalFlow
 from darts_mim.baselines import Persistence as Persistence
 from darts_mim.baselines import SeasonalNaive as SeasonalNaive
+from darts_mim.diagnostics.differencing.diagnose import diagnose_differencing as diagnose_differencing
+from darts_mim.diagnostics.gates.diagnose import diagnose_gates as diagnose_gates
+from darts_mim.diagnostics.residuals.diagnose import diagnose_residuals as diagnose_residuals
 from darts_mim.errors import GapError as GapError
 from darts_mim.errors import GridDimsError as GridDimsError
 from darts_mim.errors import GridMismatchError as GridMismatchError

@@ -1,0 +1,1 @@
+"""Before fitting: what does each cell of a grid need?"""
