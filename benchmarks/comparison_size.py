@@ -12,7 +12,7 @@ leave out every seventh of 500 origins, and a tenth of them in one piece. Ten ru
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,12 +114,12 @@ def sizes(process: str, n: int, *, gaps: bool, runs: int) -> list[dict]:
     ]
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--runs", type=int, default=4000)
-    arguments.add_argument("--quick", action="store_true", help="100 runs of 200 origins")
-    arguments.add_argument("--out", type=Path, default=RESULTS / "comparison_size.json")
-    given = arguments.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--runs", type=int, default=4000)
+    parser.add_argument("--quick", action="store_true", help="100 runs of 200 origins")
+    parser.add_argument("--out", type=Path, default=RESULTS / "comparison_size.json")
+    given = parser.parse_args(arguments)
     settings = [(200, False)] if given.quick else [(200, False), (500, False), (500, True), (1300, False)]
     measured = [
         row

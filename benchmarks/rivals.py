@@ -81,7 +81,7 @@ def flows(setting: Setting) -> xr.DataArray:
     frames = setting.training + setting.origins + HORIZON - 1
     times = pd.date_range("2013-07-01", periods=frames, freq="30min")
     hour = np.asarray(times.hour + times.minute / 60)
-    day = 100 + 60 * np.sin(2 * np.pi * (hour - 8) / 24) - 20 * (np.asarray(times.dayofweek) >= 5)
+    day = 100 + 60 * np.sin(2 * np.pi * (hour - 8) / 24) - 20 * (np.asarray(times.day_of_week) >= 5)
     values = np.empty((frames, *setting.grid), dtype=np.float32)
     rng = np.random.default_rng(0)
     for cell in np.ndindex(setting.grid):  # one by one: the peak of memory is to be the rival's

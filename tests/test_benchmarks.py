@@ -2,6 +2,7 @@ import importlib
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_an_epoch(tmp_path, capsys):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    for name in ("network", "memory"):
+    for name in ("network", "memory", "unit_roots", "gates", "rivals"):
         module = benchmark(name)
         monkeypatch.setattr(module, "in_fresh_process", lambda function, *arguments: function(*arguments))
 
@@ -168,3 +169,50 @@ def test_accuracy(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "DARTS_MIM_DATA is not set" in said
     assert "| bf16 | 0." in said
+
+
+def test_unit_roots(tmp_path, capsys, in_this_process):
+    out, unit_roots = tmp_path / "unit_roots.json", benchmark("unit_roots")
+    with warnings.catch_warnings():  # the other libraries' own
+        warnings.simplefilter("ignore")
+        unit_roots.main(["--quick", "--device", "cpu", "--out", str(out)])
+    runs = runs_of(out)
+    assert {run["test"] for run in runs} == {"read", "adf", "kpss", "phillips_perron"}
+    assert all(run.get("us_per_cell", run.get("seconds")) > 0 for run in runs)
+    assert "| 100 | adf | statsmodels | 1 |" in capsys.readouterr().out
+
+
+def test_gates(tmp_path, capsys, in_this_process):
+    out, image, gates = tmp_path / "gates.json", tmp_path / "images" / "saturation.png", benchmark("gates")
+    gates.main(["--quick", "--epochs", "1", "--rounds", "1", "--out", str(out), "--image", str(image)])
+    runs = runs_of(out)
+    assert [run["network"] for run in runs] == ["MIM", "PredRNN"]
+    for run in runs:
+        assert run["bits_equal"] and len(run["forgotten_temporal"]) == len(run["H_adf_statistic"]) == 3
+    assert "| scaled flow | PredRNN | 3 | " in capsys.readouterr().out
+    assert image.stat().st_size > 0
+
+
+def test_rivals(tmp_path, capsys, in_this_process):
+    out = tmp_path / "rivals.json"
+    benchmark("rivals").main(["--quick", "--rivals", "last frame", "damped trend", "--out", str(out)])
+    assert all(run["processor_s"] > 0 for run in runs_of(out))
+    assert "all but optical flow: " in capsys.readouterr().out
+
+
+def test_suggestions(tmp_path, capsys):
+    out, suggestions = tmp_path / "suggestions.json", benchmark("suggestions")
+    quick = ["--quick", "--steps", "5", "--out", str(out), "--data", "nyc_bike", "ersstv5"]
+    suggestions.main(quick)
+    (run,) = runs_of(out)  # ersstv5 is not there
+    assert run["frames"] == 320 and set(run["mse"]) >= {"raw", "differenced", "anomaly"}
+    suggestions.main(quick)
+    assert runs_of(out) == [run]  # done already
+    said = capsys.readouterr().out
+    assert "ersstv5 is left out: DARTS_MIM_DATA is not set." in said and "| nyc_bike | 320 |" in said
+
+
+def test_comparison_size(tmp_path, capsys):
+    out = tmp_path / "comparison_size.json"
+    benchmark("comparison_size").main(["--quick", "--out", str(out)])
+    assert runs_of(out) and "|" in capsys.readouterr().out
