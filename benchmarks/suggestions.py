@@ -42,13 +42,13 @@ def stored(name: str, variable: str, change: Change = lambda array: array) -> Ca
 
 
 def coarse(cells: int, missing: float | None = None) -> Change:
-    """Means of cells x cells; a cell that holds ``missing`` at any time is left out."""
+    """Means of cells x cells; values of ``missing`` are left out."""
 
     def change(array: xr.DataArray) -> xr.DataArray:
         if missing is not None:
             array = array.where(array != missing)
         y, x = array.dims[-2:]
-        return array.coarsen({y: cells, x: cells}, boundary="trim").mean(skipna=True)
+        return array.coarsen({y: cells, x: cells}, boundary="trim").mean()
 
     return change
 
@@ -56,7 +56,7 @@ def coarse(cells: int, missing: float | None = None) -> Change:
 SETS: dict[str, Callable[[], xr.DataArray]] = {
     "nyc_taxi": datasets.nyc_taxi,
     "nyc_bike": datasets.nyc_bike,
-    "taxinyc_2010_2014": stored("taxinyc_2010_2014", "flow"),
+    "taxinyc_2010_2014": stored("taxinyc_2010_2014", "flow", lambda array: array[-8760:]),
     "sf08_m32x32_t30": stored("sf08_m32x32_t30", "flow"),
     "sf08_m32x32_t10": stored("sf08_m32x32_t10", "flow"),
     "knmi_20100826_256": stored("knmi_20100826_256", "rain", coarse(8)),
