@@ -183,7 +183,7 @@ def diagnose_differencing(
         maxlag=maxlag,
         autolag=autolag,
         alpha=alpha,
-        n_lags=min(LAGS, len(times) // 4),
+        n_lags=min(LAGS, len(times) // 2),
         device=device,
         n_jobs=(os.cpu_count() or 1) if n_jobs == -1 else n_jobs,
     )

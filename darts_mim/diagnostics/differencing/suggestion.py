@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from darts_mim.diagnostics.differencing.diagnose import DifferencingDiagnosis
 
 MOST = 0.5  # share of the variance that decides for all
-NEARLY = 1.05  # times the error of a linear autoregression that reads LONGEST_INPUT frames
+NEARLY = 1.05  # errors that differ by less count as equal
 LONGEST_INPUT = 12  # frames
 
 
@@ -79,24 +79,23 @@ class Suggestion:
 
 
 def suggest(diagnosis: "DifferencingDiagnosis", *, horizon: int) -> Suggestion:
-    """The treatment that the tests ask for; see ``DifferencingDiagnosis.suggest``.
+    """The treatment that tests and linear forecasts ask for; see ``DifferencingDiagnosis.suggest``.
 
-    Cells count by their variance, as they do in a squared error. After each way to take a season off,
-    or none, a difference is taken as long as ADF keeps the unit root and KPSS rejects stationarity for
-    most of the variance, and the difference would not be one too many. Of these ways the one wins that
-    leaves a linear autoregression the smallest squared error over the horizon; what seasonal means
-    cost, that were estimated, is added.
+    Cells count by their variance, as they do in a squared error. After each way to take a season off, or
+    none, differences are taken one by one. One that makes the squared error of the best linear
+    autoregression over the horizon smaller is taken, one that makes it larger is not; where it hardly
+    changes the tests decide: a difference is taken if ADF keeps the unit root and KPSS rejects
+    stationarity for most of the variance. One too many is never taken. Of these ways the one with the
+    smallest linear error wins.
     """
-    data = diagnosis.dataset
-    cost = {_with_order(data, season): factor for season, factor in _seasons(diagnosis).items()}
-    left = {one: factor * _linear_error(data, one, horizon) for one, factor in cost.items()}
-    known = {one: error for one, error in left.items() if np.isfinite(error)}
-    chosen = min(known, key=known.__getitem__) if known else Treatment()
+    data, errors = diagnosis.dataset, _linear_errors(diagnosis, horizon)
+    ways = [_with_order(data, season, errors) for season in _seasons(diagnosis)]
+    chosen = min(ways, key=lambda one: np.nan_to_num(errors[one], nan=np.inf))
     asked = _candidates(chosen, data)
-    evidence = pd.DataFrame([_evidence(data, one, cost.get(one, 1.0), horizon) for one in asked])
+    evidence = pd.DataFrame([_evidence(data, one) | {"linear error": errors.get(one)} for one in asked])
     length = _input_length(data, chosen, horizon)
     return Suggestion(
-        text=_reason(data, chosen, left, length, horizon),
+        text=_reason(data, chosen, errors, length, horizon),
         treatment=chosen,
         input_chunk_length=length,
         horizon=horizon,
@@ -122,32 +121,50 @@ def _seasons(diagnosis: "DifferencingDiagnosis") -> dict[Treatment, float]:
     return found
 
 
-def _with_order(data: xr.Dataset, season: Treatment) -> Treatment:
+def _linear_errors(diagnosis: "DifferencingDiagnosis", horizon: int) -> dict[Treatment, float]:
+    """Squared error of the best linear autoregression after every treatment; NaN where it is not known."""
+    data = diagnosis.dataset
+    return {
+        treatment: cost * _linear_error(data, treatment, horizon)
+        for season, cost in _seasons(diagnosis).items()
+        for treatment in (replace(season, order=int(order)) for order in data["order"].values)
+    }
+
+
+def _with_order(data: xr.Dataset, season: Treatment, errors: Mapping[Treatment, float]) -> Treatment:
     """With as many differences as it takes besides."""
-    order = 0
-    while order + 1 in data["order"].values and _wants_difference(data, season.label, order):
-        order += 1
-    return replace(season, order=order)
+    now = season
+    while (then := replace(now, order=now.order + 1)) in errors:
+        change = errors[then] / errors[now]
+        pays = change < 1 / NEARLY or (not change > NEARLY and _has_unit_root(data, now))
+        if not pays or _share(data, data["overdifferenced"] >= 2, then) > MOST:
+            break
+        now = then
+    return now
 
 
-def _wants_difference(data: xr.Dataset, label: str, order: int) -> bool:
-    """Whether most of the variance has a unit root at this order, and a difference is not one too many."""
-    now, then = ({"seasonal": label, "order": d} for d in (order, order + 1))
-    unit_root = ~data["adf_rejected"].sel(now) & data["kpss_rejected"].sel(now)
-    too_many = data["overdifferenced"].sel(then) >= 2
-    return share_of_variance(data, unit_root & ~too_many) > MOST
+def _has_unit_root(data: xr.Dataset, treatment: Treatment) -> bool:
+    """Whether most of the variance has one, in the words of both tests."""
+    return _share(data, ~data["adf_rejected"] & data["kpss_rejected"], treatment) > MOST
+
+
+def _share(data: xr.Dataset, which: xr.DataArray, treatment: Treatment) -> float:
+    """Of the variance, after a treatment."""
+    return share_of_variance(data, which.sel(seasonal=treatment.label, order=treatment.order))
 
 
 def _linear_error(data: xr.Dataset, treatment: Treatment, horizon: int, n_lags: int = LONGEST_INPUT) -> float:
-    """Mean of ``linear_errors`` of a treatment over the horizon, in units of the series squared; or NaN."""
+    """Mean of ``linear_errors`` over the horizon, in units of the series squared; NaN if it is not known.
+
+    Short series have the autocorrelation at few lags, and then fewer past values are read.
+    """
     at = {"seasonal": treatment.label, "order": treatment.order}
-    if treatment.order not in data["order"].values:
-        return np.nan
-    acf = data["mean_autocorrelation"].sel(at).values[: horizon + n_lags]
-    if len(acf) < horizon + n_lags or not np.isfinite(acf).all():
+    acf = data["mean_autocorrelation"].sel(at).dropna("step").values
+    n_lags = min(n_lags, len(acf) - horizon)
+    if n_lags < 1:
         return np.nan
     variance = float(data["variance"].sel(at).mean())
-    return variance * float(linear_errors(acf, treatment.order, horizon, n_lags).mean())
+    return variance * float(linear_errors(acf[: horizon + n_lags], treatment.order, horizon, n_lags).mean())
 
 
 def _input_length(data: xr.Dataset, treatment: Treatment, horizon: int) -> int:
@@ -165,52 +182,59 @@ def _candidates(chosen: Treatment, data: xr.Dataset) -> list[Treatment]:
     return list(dict.fromkeys([chosen, Treatment(), Treatment(order=1), *seasonal]))
 
 
-def _evidence(data: xr.Dataset, treatment: Treatment, cost: float, horizon: int) -> dict[str, Any]:
-    at = {"seasonal": treatment.label, "order": treatment.order}
+def _evidence(data: xr.Dataset, treatment: Treatment) -> dict[str, Any]:
     row: dict[str, Any] = {"treatment": treatment.name}
     if treatment.order not in data["order"].values:
         return row
+    at = {"seasonal": treatment.label, "order": treatment.order}
     return row | {
-        "unit root kept": share_of_variance(data, ~data["adf_rejected"].sel(at)),
-        "stationarity rejected": share_of_variance(data, data["kpss_rejected"].sel(at)),
-        "over-differenced": share_of_variance(data, data["overdifferenced"].sel(at) >= 2),
+        "unit root kept": _share(data, ~data["adf_rejected"], treatment),
+        "stationarity rejected": _share(data, data["kpss_rejected"], treatment),
+        "over-differenced": _share(data, data["overdifferenced"] >= 2, treatment),
         "variance": float(data["variance"].sel(at).mean()),
-        "linear error": cost * _linear_error(data, treatment, horizon),
     }
 
 
 def _reason(
-    data: xr.Dataset, chosen: Treatment, left: Mapping[Treatment, float], length: int, horizon: int
+    data: xr.Dataset, chosen: Treatment, errors: Mapping[Treatment, float], length: int, horizon: int
 ) -> str:
     if not np.isfinite(data["variance"]).any():
         return (
             "No cell could be tested: the series is constant, or its runs without a gap are too short. "
             "Fit on the raw series, and let a backtest decide."
         )
-    said = [_of_season(data, chosen, left, horizon)]
-    at = {"seasonal": chosen.label, "order": max(chosen.order - 1, 0)}
-    kept = share_of_variance(data, ~data["adf_rejected"].sel(at))
-    moving = share_of_variance(data, data["kpss_rejected"].sel(at))
-    after = "After that" if chosen.period else "As it is"
-    so = "so take a difference" if chosen.order else "no difference is called for"
-    said.append(
-        f"{after}, a unit root cannot be rejected for {kept:.0%} of the variance, and stationarity is "
-        f"rejected for {moving:.0%}: {so}."
-    )
+    season = replace(chosen, order=0)
+    kept, moving = (_share(data, which, season) for which in (~data["adf_rejected"], data["kpss_rejected"]))
+    said = [
+        _of_season(data, chosen, errors, horizon),
+        f"{'After that' if chosen.period else 'As it is'}, a unit root cannot be rejected for {kept:.0%} of "
+        f"the variance, and stationarity is rejected for {moving:.0%};",
+        _of_order(chosen, errors),
+    ]
     name = "the raw series" if chosen.name == "raw" else chosen.name
     return " ".join([*said, f"Suggested: {name}, and at least {length} frames as input."])
 
 
-def _of_season(data: xr.Dataset, chosen: Treatment, left: Mapping[Treatment, float], horizon: int) -> str:
+def _of_order(chosen: Treatment, errors: Mapping[Treatment, float]) -> str:
+    before = replace(chosen, order=max(chosen.order - 1, 0))
+    after = replace(before, order=before.order + 1)
+    change = errors.get(after, np.nan) / errors[before] - 1
+    said = "" if not np.isfinite(change) else f" {abs(change):.0%} {'larger' if change > 0 else 'smaller'}"
+    last = "the last" if chosen.order > 1 else "a"
+    if not chosen.order:
+        return f"a difference is not called for{said and f': it would make the linear error{said}'}."
+    return f"{last} difference is called for{said and f': it makes the linear error{said}'}."
+
+
+def _of_season(data: xr.Dataset, chosen: Treatment, errors: Mapping[Treatment, float], horizon: int) -> str:
     strongest = strongest_season(data)
     if chosen.period is None:
         if strongest is None:
             return "There is no season to take off."
         return f"Taking the season of {strongest[0]} off (strength {strongest[1]:.2f}) would not help."
     way = {"difference": "seasonal differences", "anomaly": "anomalies from its means"}[str(chosen.seasonal)]
-    as_it_is = next(error for one, error in left.items() if one.period is None)
-    strength = season_strength(data, chosen.period)
+    fall = 1 - errors[chosen] / min(error for one, error in errors.items() if one.period is None)
     return (
-        f"Take the season of {chosen.period} (strength {strength:.2f}) off by {way}: the error of a linear "
-        f"autoregression over {horizon} steps falls by {1 - left[chosen] / as_it_is:.0%}."
+        f"Take the season of {chosen.period} (strength {season_strength(data, chosen.period):.2f}) off by "
+        f"{way}: the error of a linear autoregression over {horizon} steps falls by {fall:.0%}."
     )
