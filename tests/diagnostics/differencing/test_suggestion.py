@@ -104,9 +104,9 @@ def test_what_is_too_short_to_fit_is_left_out_of_the_check():
 
 
 def test_few_frames_are_differenced_if_that_helps_though_the_tests_cannot_tell():
-    """As radar rain: forty scans, on which KPSS rejects next to nothing."""
-    walks = np.random.default_rng(5).normal(size=(40, 6, 7)).cumsum(0)
+    """As radar rain: a few dozen scans, on which KPSS rejects nothing."""
+    walks = np.random.default_rng(0).normal(size=(36, 6, 7)).cumsum(0)
     diagnosis = diagnose_differencing(series_of(walks), seasonal_periods=())
     rejected = diagnosis["kpss_rejected"].sel(seasonal="none", order=0)
-    assert rejected.mean() < 0.5
+    assert not rejected.any()
     assert diagnosis.suggest().treatment == Treatment(order=1)
