@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VERDICTS = {"stationary": "#56B4E9", "unclear": "#E69F00", "unit root": "#D55E00"}
 MOST_CHANNELS = 2
-MOST_BARS = 10
+MOST_BARS, FEWEST_BARS = 10, 5
 
 
 def plot_differencing(diagnosis: "DifferencingDiagnosis") -> Figure:
@@ -84,8 +84,11 @@ def _maps(
         "cmap": ListedColormap(list(VERDICTS.values())),
         "norm": BoundaryNorm([-0.5, 0.5, 1.5, 2.5], 3),
     }
-    suggested = "Suggested: " + treatment.name if treatment != Treatment() else "Suggested: as it is"
-    for axes, title, which in zip(row, ("As it is", suggested), (Treatment(), treatment), strict=False):
+    raw, other = Treatment(), treatment
+    titles = "As it is", f"Suggested: {treatment.name}"
+    if treatment == raw and len(data["order"]) > 1:
+        other, titles = Treatment(order=1), ("As it is, as suggested", "Differenced")
+    for axes, title, which in zip(row, titles, (raw, other), strict=False):
         draw_map(axes, _of(verdicts(data, which), diagnosis, channel), grid, colours)
         axes.set_title(title, fontsize=10, color=INK)
     strongest = strongest_season(data)
@@ -115,18 +118,19 @@ def _shares(axes: Axes, diagnosis: "DifferencingDiagnosis", treatment: Treatment
         for label in data["seasonal"].values
     ][:MOST_BARS]
     asked += [treatment] if treatment not in asked else []
+    given = [verdicts(data, one).values[tested] for one in asked]
     left = np.zeros(len(asked))
-    for number, (name, colour) in enumerate(VERDICTS.items()):
-        share = [
-            float((verdicts(data, one).values[tested] == number).mean()) if tested.any() else 0.0
-            for one in asked
-        ]
-        axes.barh(range(len(asked)), share, left=left, color=colour, height=0.72, label=name)
+    for number, colour in enumerate(VERDICTS.values()):
+        share = [float((found == number).sum()) / max(1, tested.sum()) for found in given]
+        axes.barh(range(len(asked)), share, left=left, color=colour, height=0.72)
         left += share
     axes.set_yticks(range(len(asked)), [one.name for one in asked])
     for tick, one in zip(axes.get_yticklabels(), asked, strict=True):
         tick.set_fontweight("bold" if one == treatment else "normal")
-    axes.invert_yaxis()
+    if not tested.any():
+        said = "No cell could be tested:\nruns without a gap are too short, or constant."
+        axes.text(0.5, 0.5, said, ha="center", va="center", color=MUTED, transform=axes.transAxes)
+    axes.set_ylim(max(len(asked), FEWEST_BARS) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     _plain(axes, "Share of the cells; bold: suggested")
