@@ -109,7 +109,12 @@ class BacktestResult:
             negative is worse. ``by=None`` pools the leads as well.
         """
         chosen = self.metric(metric)
-        miss = abs(self.scores_by(*([by] if by else []))[chosen.name] - chosen.perfect)
+        if not np.isfinite(chosen.perfect):
+            raise ValueError(
+                f"{chosen} has no perfect score to measure skill by. Ask for the skill of another metric, "
+                f"e.g. skill({reference!r}, 'mse')."
+            )
+        miss = chosen.miss(self.scores_by(*([by] if by else []))[chosen.name])
         skill = 1 - miss / miss.sel(model=self._model(reference), drop=True)
         return skill.rename("skill").assign_attrs(long_name=f"Skill over {reference}", units="1")
 
@@ -221,9 +226,18 @@ class BacktestResult:
         return chosen
 
     def table(self, metric: str | None = None) -> pd.DataFrame:
-        """Scores as a table: a row a model, a column a lead, and all leads pooled at the end."""
+        """Scores as a table: a row a model, a column a lead, and all leads pooled at the end.
+
+        Raises:
+            ValueError: If the metric has a dim of its own, such as the wavelength.
+        """
         name = self.metric(metric).name
-        frame = self.scores[name].to_pandas()
+        if not self.has_table(name):
+            raise ValueError(
+                f"{name} has the dims {self.scores[name].dims}, which is no table. Select from "
+                f"result.scores[{name!r}]."
+            )
+        frame = self.scores[name].transpose("model", "lead_time").to_pandas()
         frame.columns = pd.Index(lead_labels(self.scores["lead_time"]), name="lead_time")
         return frame.assign(**{"all leads": self.scores_by()[name].to_series()})
 
@@ -231,14 +245,18 @@ class BacktestResult:
         """The tables of every metric as text, best first by the first metric."""
         offered = ", ".join(f"{name} {n}" for name, n in self.origins_offered.items())
         parts = [f"{self.n_origins} origins common to all (offered: {offered})"]
-        for metric in self.metrics:
+        for metric in filter(lambda one: self.has_table(one.name), self.metrics):
             units = metric.units(self.units)
-            order = abs(self.table(metric.name)["all leads"] - metric.perfect).sort_values().index
+            order = metric.miss(self.table(metric.name)["all leads"]).sort_values().index
             parts += [f"{metric.title}{f' ({units})' if units else ''}"]
             parts += [self.table(metric.name).loc[order].to_string(float_format="{:.4g}".format)]
         return "\n\n".join(parts)
 
     __repr__ = summary
+
+    def has_table(self, name: str) -> bool:
+        """Whether the metric has one score a model and lead; a spectrum has one a wavelength too."""
+        return set(self.scores[name].dims) == {"model", "lead_time"}
 
     def plot_scores(self, metric: str | None = None) -> "Figure":
         """See :func:`darts_mim.plotting.plot_scores`."""

@@ -123,7 +123,7 @@ class _Duel:
 
 def _ranked(result: BacktestResult, metric: Metric) -> list[str]:
     """Models, best first."""
-    miss = abs(result.scores_by()[metric.name].to_series() - metric.perfect)
+    miss = metric.miss(result.scores_by()[metric.name].to_series())
     return [str(name) for name in miss.sort_values(kind="stable").index]
 
 
@@ -177,7 +177,8 @@ def _facts(duel: _Duel) -> str:
 
 def _tables(duel: _Duel) -> str:
     metrics = [duel.metric, *(one for one in duel.result.metrics if one is not duel.metric)]
-    first, *more = (_table(duel, metric) for metric in metrics)
+    tabled = [metric for metric in metrics if duel.result.has_table(metric.name)]
+    first, *more = (_table(duel, metric) for metric in tabled)
     rest = f"<details><summary>Other scores</summary>{''.join(more)}</details>" if more else ""
     return f"<section><h2>Scores by lead time</h2>{first}{rest}</section>"
 
@@ -186,7 +187,7 @@ def _table(duel: _Duel, metric: Metric) -> str:
     """Best first, the best of each column in bold; all leads first, where a phone shows them."""
     frame = duel.result.table(metric.name).loc[_ranked(duel.result, metric)]
     frame = frame[[*frame.columns[-1:], *frame.columns[:-1]]]
-    best = abs(frame - metric.perfect).round(12).pipe(lambda miss: miss == miss.min())
+    best = metric.miss(frame).round(12).pipe(lambda miss: miss == miss.min())
     digits = _decimals(frame.to_numpy())
     rows: list[str] = []
     for name, row in frame.iterrows():
@@ -217,7 +218,7 @@ def _curves(duel: _Duel) -> str:
 def _cases(duel: _Duel) -> dict[Any, str]:
     """The origins with the median error and with the worst, and what they are."""
     scores = duel.result.scores_by("init_time")[duel.metric.name].sel(model=duel.model)
-    miss = abs(scores - duel.metric.perfect).to_series().dropna().sort_values(kind="stable")
+    miss = duel.metric.miss(scores).to_series().dropna().sort_values(kind="stable")
     return {
         miss.index[len(miss) // 2]: "A typical forecast, of median error",
         miss.index[-1]: "The worst forecast",

@@ -423,3 +423,30 @@ def test_known_errors_on_real_traffic():
     summed = result.scores["mse"] * 2 * 16 * 12 / float(train.max()) ** 2
     np.testing.assert_allclose(summed, [[0.023, 0.032, 0.035, 0.037], [0.051] * 4], atol=0.00051)
     assert result.n_origins == 4320 - 3024 - 8 + 1
+
+
+@pytest.fixture
+def scored_by_fields():
+    time = pd.date_range("2024-01-01", periods=72, freq="h")
+    values = np.random.default_rng(0).gamma(2.0, 5.0, (72, 12, 13))
+    rain = xr.DataArray(values, {"time": time}, ("time", "y", "x"))
+    models = {"last": Persistence().fit(rain[:48]), "mean": Climatology("1D").fit(rain[:48])}
+    metrics = ["mse", "power_spectrum_ratio", "psnr_30"]
+    return backtest(models, rain, start=rain.time[48], horizon=2, metrics=metrics)
+
+
+def test_metrics_without_a_table_or_a_perfect_score(scored_by_fields):
+    result = scored_by_fields
+    assert "wavelength" in result.scores["power_spectrum_ratio"].dims
+    with pytest.raises(ValueError, match="which is no table"):
+        result.table("power_spectrum_ratio")
+    assert "Peak signal-to-noise" in repr(result) and "spectrum" not in repr(result)
+    assert result.table("mse")["all leads"].idxmin() == "mean"
+    assert repr(result).split("Peak signal")[1].split("\n")[4].startswith("mean")  # the best first
+    with pytest.raises(ValueError, match="no perfect score"):
+        result.skill("last", "psnr_30")
+
+
+def test_a_report_leaves_out_what_has_no_table(scored_by_fields, tmp_path):
+    html = scored_by_fields.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Peak signal-to-noise ratio" in html and "spectrum" not in html.lower()

@@ -2,8 +2,8 @@
 
 from abc import ABC
 from collections.abc import Collection, Hashable
-from math import prod
-from typing import ClassVar
+from math import isfinite, prod
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -29,7 +29,7 @@ class Metric(ABC):
         name: As in a table, e.g. ``"mse"``.
         title: In words, e.g. ``"Mean squared error"``.
         power: The score is in the fields' units to this power (0: dimensionless).
-        perfect: The score of a perfect forecast; nearer to it is better.
+        perfect: The score of a perfect forecast; nearer to it is better. Infinite: more is better.
         is_mean_loss: The score is the plain mean of a cell's loss, lower is better: what a test
             of equal accuracy needs.
         sampled: The forecast has samples along ``realization``, and the truth has not.
@@ -126,6 +126,10 @@ class Metric(ABC):
         """From the pooled sum to the score; NaN where nothing was counted."""
         score = self.final(statistic.value / statistic.weight.where(statistic.weight > 0))
         return score.rename(self.name).assign_attrs(long_name=self.title)
+
+    def miss(self, score: Any) -> Any:
+        """How far from perfect a score is, to rank by: less is better; negative if none is perfect."""
+        return abs(score - self.perfect) if isfinite(self.perfect) else -score
 
     def units(self, units: str) -> str:
         """Units of the score of a field in ``units``: ``"mm"`` gives ``"mm^2"`` for the mse."""
