@@ -20,8 +20,8 @@ def compare_losses(
     """Skill of one forecast over another, its 95 % interval, and the test of equal accuracy.
 
     Losses of neighbouring origins are correlated, and beyond the horizon where neither forecast is the best
-    possible. The interval is a studentised stationary block bootstrap of the origins, the same
-    resamples for every lead; the test is Diebold and Mariano's with a variance from the slowest cosines.
+    possible. The test is Diebold and Mariano's with a variance from the slowest cosines; the interval has its
+    size from them and its shape from a stationary block bootstrap of the origins, the same for every lead.
     Both hold their 5 % for equally good forecasts with errors that overlap by the horizon and with losses
     whose autocorrelation is up to 0.8, from 200 origins on: ``benchmarks/comparison_size.py`` measures it.
 
@@ -40,8 +40,7 @@ def compare_losses(
         perfect, 0 no better than the reference), ``diebold_mariano`` (negative: the smaller
         loss) and its two-sided ``p_value``; on the dims left over. All but ``skill`` are NaN
         where there are fewer than four origins for each that overlaps: too few to tell. The interval
-        is NaN, too, where a sum of losses is not above 0. It allows for a few very large losses,
-        which the test does not: then ``p_value`` may be below 0.05 and 0 inside the interval.
+        is NaN, too, where a sum of losses is not above 0.
 
     Raises:
         ValueError: If the coordinate of ``dim`` is neither, or not in order, if ``loss`` and

@@ -1,9 +1,9 @@
 """Errors summed over a frame, then averaged over frames: how papers on video prediction count.
 
-The figures of Wang et al. (2019), "Memory In Memory", are of this kind: the squared error ("MSE") of
-their Tables 1, 3, 4, 5, 6 and 7, and the absolute error ("MAE") of Tables 1, 3 and 7, with data in
-[0, 1]. Table 5 (TaxiBJ) has a column a lead time, over 2 x 32 x 32 cells. Nothing there is a mean over
-cells: divide by the cells of a frame to have that.
+The figures of Wang et al. (2019), "Memory In Memory", are of this kind, by their size and by the program that
+its authors released: the squared error ("MSE") of their Tables 1, 3, 4, 5, 6 and 7, and the absolute error
+("MAE") of Tables 1, 3 and 7, with data in [0, 1]. Table 5 (TaxiBJ) has a column a lead time, over 2 x 32 x 32
+cells. For a mean over cells, divide by the cells of a frame.
 """
 
 from collections.abc import Collection, Hashable

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from arch.bootstrap import optimal_block_length as arch_block_length
-from scipy import fft, signal
+from scipy import fft, signal, stats
 
 from darts_mim.metrics import bootstrap
 from darts_mim.metrics.bootstrap import optimal_block_length, ratio_interval, stationary_resamples
@@ -100,11 +100,10 @@ def test_the_interval_by_a_loop():
         return np.sqrt(power.mean() / n)
 
     for i in range(2):
-        drawn = []
-        for row in rows:
-            a, b = top[row, i], bottom[row, i]
-            drawn.append(abs(np.log(a.sum() / b.sum() / ratio[i])) / log_error(a, b))
-        reach = np.quantile(drawn, 0.95, method="higher") * log_error(top[:, i], bottom[:, i])
+        drawn = np.array([np.log(top[row, i].sum() / bottom[row, i].sum() / ratio[i]) for row in rows])
+        shape = np.quantile(abs(drawn), 0.95, method="higher") / np.sqrt(np.mean(drawn**2)) / 1.959963984540054
+        size = stats.t.ppf(0.975, n_cosines(origins)) * log_error(top[:, i], bottom[:, i])
+        reach = shape * size
         np.testing.assert_allclose(
             [low[i], high[i]], ratio[i] * np.exp([-reach, reach]), rtol=1e-9, err_msg=str(i)
         )
