@@ -92,11 +92,9 @@ def _maps(
         draw_map(axes, _of(verdicts(data, which), diagnosis, channel), grid, colours)
         axes.set_title(title, fontsize=10, color=INK)
     strongest = strongest_season(data)
-    if strongest is not None:
-        title, field = (
-            f"Strength of the {strongest[0]} season",
-            data["seasonal_strength"].sel(period=strongest[0]),
-        )
+    period = treatment.period or (strongest[0] if strongest else None)
+    if period is not None:
+        title, field = f"Strength of the {period} season", data["seasonal_strength"].sel(period=period)
         scale = {"vmin": 0.0, "vmax": 1.0, "cmap": "GnBu"}
     else:
         title, field = "Autocorrelation at one step", data["lag1_autocorrelation"].isel(seasonal=0, order=0)
