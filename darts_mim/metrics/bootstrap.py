@@ -112,11 +112,11 @@ def ratio_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """95 % interval of sum(top) / sum(bottom), from the stationary bootstrap.
 
-    The bootstrap draws the ratio's logarithm anew ``n_resamples`` times: the 95 % quantile of how far it falls,
-    in its own standard deviations, is the shape of the interval. Their size is that of the test of equal
-    accuracy, the standard error from the slowest cosines with Student's t: the bootstrap's own is too small,
-    so that its percentile interval leaves out the true ratio 8 to 11 % of the time for losses with an
-    autocorrelation of 0.5. Exchanging the two inverts the interval.
+    The bootstrap draws the ratio's logarithm anew ``n_resamples`` times: the 95 % quantile of how far it
+    falls, in its own standard deviations, is the shape of the interval. Its size is that of the test of
+    equal accuracy, the standard error from the slowest cosines with Student's t: the bootstrap's own is too
+    small, so that its percentile interval leaves out the true ratio 8 to 11 % of the time for losses with
+    an autocorrelation of 0.5. Exchanging the two inverts the interval.
 
     Args:
         top: (origin, series), e.g. losses; NaN where missing. All series share each resample.
