@@ -101,7 +101,8 @@ def test_the_interval_by_a_loop():
 
     for i in range(2):
         drawn = np.array([np.log(top[row, i].sum() / bottom[row, i].sum() / ratio[i]) for row in rows])
-        shape = np.quantile(abs(drawn), 0.95, method="higher") / np.sqrt(np.mean(drawn**2)) / 1.959963984540054
+        spread = np.sqrt(np.mean(drawn**2))
+        shape = np.quantile(abs(drawn), 0.95, method="higher") / spread / 1.959963984540054
         size = stats.t.ppf(0.975, n_cosines(origins)) * log_error(top[:, i], bottom[:, i])
         reach = shape * size
         np.testing.assert_allclose(
