@@ -144,7 +144,9 @@ def table(runs: Sequence[dict]) -> str:
         mse = done.get("mse", {})
         ratios = [f"{mse[kind] / mse['raw']:.2f}" if kind in mse else "" for kind in TREATMENTS[1:]]
         own = mse.get(done["suggested"])
-        gain = f"{done['skill']:.0%} ({done['low']:.0%} to {done['high']:.0%})" if "skill" in done else ""
+        gain = f"{done['skill']:.0%}" if "skill" in done else ""
+        if np.isfinite(done.get("low", np.nan)):
+            gain += f" ({done['low']:.0%} to {done['high']:.0%})"
         other = own is not None and by_kind({done["suggested"]: 0.0}).keys().isdisjoint(TREATMENTS)
         suggested = f"{own / mse['raw']:.2f}" if other else ""
         rows.append([done["data"], f"{done['frames']:,}", done["suggested"], *ratios, suggested, gain])

@@ -56,10 +56,12 @@ def verdict(result: BacktestResult, chosen: Treatment) -> str:
     gain = result.compare(chosen.name, "raw", "mse", by=None)
     low, high = float(gain["low"]), float(gain["high"])
     helped = "helped" if low > 0 else "hurt" if high < 0 else "made no clear difference"
+    known = np.isfinite([low, high]).all()
+    within = f"95 % interval {low:.0%} to {high:.0%}" if known else "too few forecasts for an interval"
     more = "" if best == chosen.name else f" Best was {best}."
     return (
         f"Checked: it {helped}, {float(gain['skill']):.0%} less squared error than on the raw series "
-        f"(95 % interval {low:.0%} to {high:.0%}).{more}"
+        f"({within}).{more}"
     )
 
 
