@@ -30,8 +30,8 @@ def summarise(diagnosis: "DifferencingDiagnosis") -> str:
                 for which in (~data["adf_rejected"], data["kpss_rejected"], data["overdifferenced"] >= 2)
             )
             lines.append(
-                f"{what}: a unit root cannot be rejected in {unit_root:.0%} of the cells, stationarity is rejected in "
-                f"{moving:.0%}{f'; over-differenced in {over:.0%}' if over >= 0.05 else ''}."
+                f"{what}: a unit root cannot be rejected in {unit_root:.0%} of the cells, stationarity is "
+                f"rejected in {moving:.0%}{f'; over-differenced in {over:.0%}' if over >= 0.05 else ''}."
             )
     for period in data["period"].values:
         lines.append(
