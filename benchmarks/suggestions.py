@@ -60,6 +60,7 @@ SETS: dict[str, Callable[[], xr.DataArray]] = {
     "sf08_m32x32_t30": stored("sf08_m32x32_t30", "flow"),
     "sf08_m32x32_t10": stored("sf08_m32x32_t10", "flow"),
     "knmi_20100826_256": stored("knmi_20100826_256", "rain", coarse(8)),
+    "knmi_20100826_full": stored("knmi_20100826_full", "rain", coarse(8, missing=255)),
     "fmi_20160928_256": stored("fmi_20160928_256", "rain", coarse(8)),
     "meteonet_nw": stored("meteonet_nw", "rain", coarse(16, missing=-1)),
     "era5_uk_t2m": stored("era5_uk_t2m", "t2m"),
