@@ -111,7 +111,7 @@ def _shares(axes: Axes, diagnosis: "DifferencingDiagnosis", treatment: Treatment
     data = diagnosis.dataset
     tested = data["status"].values == TESTED
     asked = [
-        Treatment(period=_period(label), seasonal=_kind(label), order=int(order))
+        Treatment.of(str(label), int(order))
         for order in data["order"].values[:2]
         for label in data["seasonal"].values
     ][:MOST_BARS]
@@ -132,14 +132,6 @@ def _shares(axes: Axes, diagnosis: "DifferencingDiagnosis", treatment: Treatment
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     _plain(axes, "Share of the cells; bold: suggested")
-
-
-def _period(label: str) -> str | None:
-    return None if label == "none" else str(label).removesuffix(" anomaly")
-
-
-def _kind(label: str) -> str | None:
-    return None if label == "none" else "anomaly" if str(label).endswith(" anomaly") else "difference"
 
 
 def _memory(axes: Axes, diagnosis: "DifferencingDiagnosis", treatment: Treatment) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from darts_mim.diagnostics.differencing.cell_tests import MASKED, TESTED
+from darts_mim.diagnostics.differencing.treatment import Treatment
 
 if TYPE_CHECKING:
     from darts_mim.diagnostics.differencing.diagnose import DifferencingDiagnosis
@@ -24,7 +25,8 @@ def summarise(diagnosis: "DifferencingDiagnosis") -> str:
             at = {"seasonal": label, "order": order}
             if not np.isfinite(data["adf_pvalue"].sel(at)).any():
                 continue
-            what = "As it is" if (label, order) == ("none", 0) else _in_words(str(label), int(order))
+            treatment = Treatment.of(str(label), int(order))
+            what = "As it is" if treatment == Treatment() else treatment.name[0].upper() + treatment.name[1:]
             unit_root, moving, over = (
                 float(which.sel(at).values[tested].mean())
                 for which in (~data["adf_rejected"], data["kpss_rejected"], data["overdifferenced"] >= 2)
@@ -41,12 +43,6 @@ def summarise(diagnosis: "DifferencingDiagnosis") -> str:
     if np.isfinite(coherence):
         lines.append(f"Neighbouring cells need alike (Moran's I {coherence:.2f}; 0: no relation).")
     return "\n".join(lines)
-
-
-def _in_words(label: str, order: int) -> str:
-    season = "" if label == "none" else label if "anomaly" in label else f"{label} difference"
-    said = ", ".join(filter(None, (season, "differenced" if order else "")))
-    return said[0].upper() + said[1:]
 
 
 def strongest_season(dataset: xr.Dataset) -> tuple[str, float] | None:

@@ -26,6 +26,18 @@ class Treatment:
     seasonal: str | None = None
     order: int = 0
 
+    @classmethod
+    def of(cls, label: str, order: int) -> "Treatment":
+        """The one that a diagnosis has at this place of its dims ``seasonal`` and ``order``.
+
+        >>> Treatment.of("7D anomaly", 1) == Treatment(period="7D", seasonal="anomaly", order=1)
+        True
+        """
+        if label == "none":
+            return cls(order=order)
+        period = label.removesuffix(" anomaly")
+        return cls(period=period, seasonal="difference" if period == label else "anomaly", order=order)
+
     @property
     def name(self) -> str:
         """In a table."""
