@@ -1,8 +1,8 @@
 """Forecast gridded time series with Memory In Memory networks, in darts and xarray."""
 
 from darts_mim import datasets as datasets
-from darts_mim.backtest import backtest as backtest
-from darts_mim.backtest_result import BacktestResult as BacktestResult
+from darts_mim.backtesting.backtest import backtest as backtest
+from darts_mim.backtesting.result import BacktestResult as BacktestResult
 from darts_mim.baselines import Autoregression as Autoregression
 from darts_mim.baselines import Climatology as Climatology
 from darts_mim.baselines import DampedAnomaly as DampedAnomaly

@@ -9,8 +9,8 @@ from pathlib import Path
 import xarray as xr
 from rich.console import Console
 
-from darts_mim.backtest import backtest
-from darts_mim.backtest_result import BacktestResult
+from darts_mim.backtesting.backtest import backtest
+from darts_mim.backtesting.result import BacktestResult
 from darts_mim.baselines import Climatology, DampedAnomaly, Persistence, SeasonalNaive
 from darts_mim.datasets import nyc_taxi
 from darts_mim.grid.anomaly import SeasonalAnomaly

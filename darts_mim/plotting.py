@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from sklearn.isotonic import isotonic_regression
 
-from darts_mim.backtest_result import BacktestResult, lead_labels
+from darts_mim.backtesting.lead_labels import lead_labels
+from darts_mim.backtesting.result import BacktestResult
 from darts_mim.errors import GridDimsError
 from darts_mim.grid.grid import Grid
 
@@ -35,7 +36,7 @@ FAR_APART = 5  # largest error by smallest, from which a linear scale would flat
 def plot_scores(result: BacktestResult, metric: str | None = None) -> Figure:
     """Error by lead time, a line a model, named at its end.
 
-    >>> from darts_mim.backtest import backtest
+    >>> from darts_mim.backtesting.backtest import backtest
     >>> from darts_mim.baselines import Persistence
     >>> time = pd.date_range("2024-01-01", periods=8, freq="h")
     >>> rain = xr.DataArray(np.arange(48.0).reshape(8, 2, 3), {"time": time}, ("time", "y", "x"))
@@ -71,7 +72,7 @@ def plot_skill(result: BacktestResult, reference: str, metric: str | None = None
     The band is the 95 % interval of the first model, for metrics that have one. Models far worse
     than the reference are named below instead of drawn.
 
-    >>> from darts_mim.backtest import backtest
+    >>> from darts_mim.backtesting.backtest import backtest
     >>> from darts_mim.baselines import Climatology, Persistence
     >>> time = pd.date_range("2024-01-01", periods=72, freq="h")
     >>> values = np.random.default_rng(0).normal(size=(72, 2, 3))

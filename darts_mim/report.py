@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from darts_mim import plotting
-from darts_mim.backtest_result import BacktestResult, lead_labels
+from darts_mim.backtesting.lead_labels import lead_labels
+from darts_mim.backtesting.result import BacktestResult
 from darts_mim.metrics.pointwise import Metric
 from darts_mim.page import cards, footer, headline, listed, picture, write_page
 from darts_mim.plotting import in_print, said_time
@@ -32,7 +33,7 @@ def write_report(
     """Write the report of a backtest, whole or not at all. It is about the first model.
 
     Args:
-        result: What :func:`darts_mim.backtest.backtest` returned.
+        result: What :func:`darts_mim.backtesting.backtest.backtest` returned.
         path: The HTML file; one that is there is replaced, folders that are not are made.
         title: Heading of the page.
         reference: The model it is held against; default: the best of the others.
@@ -44,7 +45,7 @@ def write_report(
         The path.
 
     >>> from tempfile import mkdtemp
-    >>> from darts_mim.backtest import backtest
+    >>> from darts_mim.backtesting.backtest import backtest
     >>> from darts_mim.baselines import Persistence
     >>> import xarray as xr
     >>> time = pd.date_range("2024-01-01", periods=8, freq="h")

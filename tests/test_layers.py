@@ -15,7 +15,7 @@ RANKS = [
     {"errors"},
     {"nn", "grid", "metrics"},
     {"models", "baselines", "pipeline"},
-    {"backtest", "backtest_result"},
+    {"backtesting"},
     {"page", "report", "plotting", "diagnostics", "datasets", "demo", "cli"},
 ]
 RANK = {layer: rank for rank, layers in enumerate(RANKS) for layer in layers}
@@ -65,9 +65,9 @@ def layer_of(parts):
 def may_import(importer, imported, *, inside):
     if importer == imported:
         return True
-    if importer.startswith("backtest") and imported in {"report", "plotting"}:
+    if importer == "backtesting" and imported in {"report", "plotting"}:
         return inside  # a result draws itself, and scores without matplotlib
-    if importer.startswith("backtest") and imported == "models":
+    if importer == "backtesting" and imported == "models":
         return False  # it scores whatever can fit and predict
     if {importer, imported} <= STRANGERS:
         return False
@@ -128,12 +128,12 @@ class Result:
         ("nn", "grid", False, False),
         ("metrics", "grid", True, False),
         ("grid", "models", True, False),
-        ("backtest", "baselines", False, True),
-        ("baselines", "backtest", True, False),
-        ("backtest", "plotting", False, False),
-        ("backtest_result", "report", True, True),
-        ("backtest", "datasets", True, False),
-        ("backtest", "models", True, False),
+        ("backtesting", "baselines", False, True),
+        ("baselines", "backtesting", True, False),
+        ("backtesting", "plotting", False, False),
+        ("backtesting", "report", True, True),
+        ("backtesting", "datasets", True, False),
+        ("backtesting", "models", True, False),
         ("cli", "report", False, True),
     ],
 )

@@ -6,8 +6,8 @@ import pytest
 import xarray as xr
 
 from darts_mim import plotting
-from darts_mim.backtest import backtest
-from darts_mim.backtest_result import lead_labels
+from darts_mim.backtesting.backtest import backtest
+from darts_mim.backtesting.lead_labels import lead_labels
 from darts_mim.baselines import Climatology, DampedAnomaly, Persistence, SeasonalNaive
 from darts_mim.errors import GridDimsError
 from darts_mim.plotting import plot_maps, plot_scores, plot_skill

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from darts_mim import report
-from darts_mim.backtest import backtest
+from darts_mim.backtesting.backtest import backtest
 from darts_mim.baselines import Climatology, Persistence
 
 

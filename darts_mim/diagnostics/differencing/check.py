@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 from sklearn.base import clone
 
-from darts_mim.backtest import backtest
-from darts_mim.backtest_result import BacktestResult
+from darts_mim.backtesting.backtest import backtest
+from darts_mim.backtesting.result import BacktestResult
 from darts_mim.diagnostics.differencing.treatment import Treatment
 from darts_mim.errors import TooShortError
 from darts_mim.grid.times import moment

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from darts_mim.backtest_result import BacktestResult
+from darts_mim.backtesting.result import BacktestResult
 from darts_mim.diagnostics.differencing.check import backtest_treatments, small_mim, verdict
 from darts_mim.diagnostics.differencing.linear_forecast import linear_errors
 from darts_mim.diagnostics.differencing.summary import season_strength, share_of_variance, strongest_season

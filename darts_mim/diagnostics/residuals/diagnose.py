@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from darts_mim.backtest_result import BacktestResult
+from darts_mim.backtesting.result import BacktestResult
 from darts_mim.diagnostics.residuals.forecast_errors import (
     ForecastErrors,
     errors_of_backtest,

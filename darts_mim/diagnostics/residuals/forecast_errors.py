@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 from pandas.tseries.offsets import BaseOffset
 
-from darts_mim.backtest_result import BacktestResult
+from darts_mim.backtesting.result import BacktestResult
 from darts_mim.errors import GapError, GridDimsError, TooShortError
 from darts_mim.grid.grid import Grid
 from darts_mim.grid.times import regular_axis, step_of, times_of

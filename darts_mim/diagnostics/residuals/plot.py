@@ -9,7 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from darts_mim.backtest_result import lead_labels
+from darts_mim.backtesting.lead_labels import lead_labels
 from darts_mim.plotting import (
     COLOURS,
     INK,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from darts_mim.backtest_result import lead_labels
+from darts_mim.backtesting.lead_labels import lead_labels
 
 if TYPE_CHECKING:
     from darts_mim.diagnostics.residuals.diagnose import ResidualDiagnosis

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from darts_mim.backtest import backtest
+from darts_mim.backtesting.backtest import backtest
 from darts_mim.baselines import Persistence
 from darts_mim.diagnostics.differencing.diagnose import diagnose_differencing
 from darts_mim.diagnostics.differencing.treatment import Treatment

@@ -5,7 +5,7 @@ from diagnostics.residuals.cases import forecasts, series
 from scipy import stats
 from statsmodels.stats.diagnostic import acorr_ljungbox
 
-from darts_mim.backtest import backtest
+from darts_mim.backtesting.backtest import backtest
 from darts_mim.diagnostics.residuals.diagnose import diagnose_residuals
 from darts_mim.diagnostics.residuals.ljung_box import ljung_box
 from darts_mim.diagnostics.residuals.trend import hac_mean, hac_trend

@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 from diagnostics.residuals.cases import forecasts, series
 
-from darts_mim.backtest import backtest
+from darts_mim.backtesting.backtest import backtest
 from darts_mim.diagnostics.residuals.forecast_errors import errors_of_backtest, errors_of_forecasts
 from darts_mim.errors import GapError, GridDimsError, GridMismatchError, TooShortError
 

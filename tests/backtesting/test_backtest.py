@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from darts_mim import backtest_result
-from darts_mim.backtest import backtest
+from darts_mim.backtesting import result as backtest_result
+from darts_mim.backtesting.backtest import backtest
 from darts_mim.baselines import Climatology, DampedAnomaly, Persistence, SeasonalNaive
 from darts_mim.errors import GapError, GridDimsError, GridMismatchError, TooShortError
 from darts_mim.metrics.comparison import compare_losses

@@ -1,0 +1,1 @@
+"""Forecast again and again, score every forecast, and say which forecaster to trust."""
