@@ -87,6 +87,9 @@ class MIMModel(GridForecastingModel):
         patch_size: Grid cells a side folded into channels; the paper: 1. A grid that it does not divide is
             continued inside and cropped on the way out.
         layer_norm: Normalise after every gate convolution; the paper: yes.
+        cell_channels: Numbers learnt for every cell (or patch), which stand beside each frame like static
+            covariates: how busy a place is, how soon its anomalies fade [Shao2022]. The weights then
+            belong to one grid. 0, the paper's, knows cells by their values alone.
         ablation: Take ``"without_mim_n"`` or ``"without_mim_s"`` out of every block (Table 3), or both:
             ``"without_mim"`` has an ST-LSTM with a forget gate of its own in every layer, which is PredRNN.
         convolution: How convolutions are computed: ``"direct"``, torch's own; ``"winograd"``, with a fraction
@@ -113,7 +116,8 @@ class MIMModel(GridForecastingModel):
         ValueError: If an argument is out of its range.
 
     Source:
-        [Wang2019] Wang et al., Memory In Memory, CVPR 2019; arXiv:1811.07490.
+        [Wang2019] Wang et al., Memory In Memory, CVPR 2019; arXiv:1811.07490. [Shao2022] Shao et al.,
+        Spatial-Temporal Identity, CIKM 2022; arXiv:2208.05233.
 
     >>> import numpy as np, pandas as pd, xarray as xr
     >>> wave = np.sin(np.arange(40)[:, None, None] + np.arange(4)[:, None] + np.arange(3))
@@ -138,6 +142,7 @@ class MIMModel(GridForecastingModel):
         kernel_size: int = 5,
         patch_size: int = 1,
         layer_norm: bool = False,
+        cell_channels: int = 0,
         ablation: Ablation | None = None,
         convolution: ConvolutionChoice = "auto",
         checkpoint_segments: int = 0,
@@ -160,6 +165,7 @@ class MIMModel(GridForecastingModel):
         _require_at_least("hidden", hidden, 1)
         _require_at_least("layers", layers, 2)
         _require_at_least("patch_size", patch_size, 1)
+        _require_at_least("cell_channels", cell_channels, 0)
         _require_at_least("checkpoint_segments", checkpoint_segments, 0)
         _require_at_least("sampling_steps", sampling_steps, 0)
         require_odd(kernel_size)
@@ -187,6 +193,7 @@ class MIMModel(GridForecastingModel):
             "kernel_size": kernel_size,
             "patch_size": patch_size,
             "layer_norm": layer_norm,
+            "cell_channels": cell_channels,
             "ablation": ablation,
             "convolution": convolution,
             "checkpoint_segments": checkpoint_segments,

@@ -25,6 +25,8 @@ from darts_mim.nn.scheduled_sampling import draw_teacher_mask, true_frame_probab
 LossFrames = Literal["all", "forecast"]
 LRSchedule = Literal["constant", "cosine"]
 
+CELL_SPREAD = 0.3  # of what is learnt of cells, before it is: enough to tell them apart
+
 
 class GridModule(PLForecastingModule):
     """A network that generates a grid frame after frame, behind darts' (batch, time, component).
@@ -37,6 +39,7 @@ class GridModule(PLForecastingModule):
         gridded_past: Channels of the past covariates that lie on the grid; the rest are one number a
             time, the same for all cells.
         gridded_future: The same of the future covariates.
+        cell_channels: Channels that are learnt for every (patched) cell and stand beside every frame.
         loss_frames: Train on all generated frames (docs/paper.md, row R12) or on the forecast alone.
         sampling_steps: Optimiser steps until no true frame is fed past the observed ones (row R14).
         lr_schedule: Hold the learning rate, or let it fall to 0 along a cosine over the training.
@@ -45,6 +48,7 @@ class GridModule(PLForecastingModule):
 
     observed: Tensor | None
     seen: Tensor  # 1 where a cell is observed, patched; only if some is not
+    cells: Tensor | None  # (cell_channels, rows, columns), patched: what is learnt of every place
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class GridModule(PLForecastingModule):
         patch_size: int,
         gridded_past: int,
         gridded_future: int,
+        cell_channels: int,
         loss_frames: LossFrames,
         sampling_steps: int,
         lr_schedule: LRSchedule,
@@ -71,6 +76,8 @@ class GridModule(PLForecastingModule):
             seen = torch.zeros(components).index_fill(0, index, 1.0).reshape(1, 1, *self.shape)
             self.register_buffer("seen", to_patches(seen, patch_size)[:, 0], persistent=False)
             self.n_targets = len(index)
+        drawn = CELL_SPREAD * torch.randn(cell_channels, *self._patched_size) if cell_channels else None
+        self.register_parameter("cells", None if drawn is None else nn.Parameter(drawn))
         self.network = self.build_network()
 
     @abstractmethod
@@ -93,7 +100,13 @@ class GridModule(PLForecastingModule):
         if (shape := shapes.get("static_covariates")) is not None:
             rows, columns = shape
             n += columns * (1 if rows == 1 else self.shape[0] * folded)
-        return n
+        return n if self.cells is None else n + len(self.cells)
+
+    @property
+    def _patched_size(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        _, height, width = self.shape
+        return -(-height // self.patch_size), -(-width // self.patch_size)
 
     @io_processor
     def forward(self, x_in: PLModuleInput) -> PLModuleOutput:
@@ -129,7 +142,8 @@ class GridModule(PLForecastingModule):
         """What is known when each frame is read, (batch, steps, covariate, rows, columns), patched.
 
         Beside frame t stand the past covariates of t, their last value held past the observed frames;
-        the future covariates of the frame to generate, t + 1; the static covariates.
+        the future covariates of the frame to generate, t + 1; the static covariates; what was learnt
+        of every cell.
         """
         steps = x_in.past_target.shape[1] - 1 + horizon
         parts: list[Tensor] = []
@@ -144,14 +158,15 @@ class GridModule(PLForecastingModule):
             static = x_in.static_covariates.transpose(1, 2)  # (batch, covariate, 1 or component)
             gridded = static.shape[1] * self.shape[0] if static.shape[2] > 1 else 0
             parts.append(self._on_patches(static.flatten(1)[:, None], gridded).expand(-1, steps, -1, -1, -1))
+        if self.cells is not None:
+            parts.append(self.cells.expand(x_in.past_target.shape[0], steps, -1, -1, -1))
         return torch.cat(parts, dim=2) if parts else None
 
     def _on_patches(self, values: Tensor, gridded: int) -> Tensor:
         """(batch, time, value) on the patched grid: ``gridded`` channels first, then one number a time."""
         _, height, width = self.shape
         frames, numbers = values.tensor_split([gridded * height * width], dim=-1)
-        rows, columns = (-(-side // self.patch_size) for side in (height, width))
-        spread = numbers[..., None, None].expand(-1, -1, -1, rows, columns)
+        spread = numbers[..., None, None].expand(-1, -1, -1, *self._patched_size)
         if not gridded:
             return spread
         patched = to_patches(frames.unflatten(-1, (gridded, height, width)), self.patch_size)

@@ -65,7 +65,7 @@ def test_darts_runs_an_onnx_file_of_a_model_on_timeseries(tiny, series, tmp_path
 
 
 def test_a_program_rolls_on_past_the_chunk(tiny, series):
-    model = tiny(2, 1, use_reversible_instance_norm=True).fit(series)
+    model = tiny(2, 1, use_reversible_instance_norm=True, cell_channels=2).fit(series)
     program = model.to_program(n=3)
     frames = torch.from_numpy(np.stack([series.values[:2], series.values[5:7], series.values[9:11]]))
     forecast = program.module()(frames).detach().numpy()

@@ -379,6 +379,7 @@ def test_the_same_random_state_is_the_same_model(tiny, series):
         {"ablation": "without_mim_n"},
         {"layers": 3},
         {"convolution": "winograd", "checkpoint_segments": 2},
+        {"cell_channels": 3},
     ],
 )
 def test_variants(tiny, series, variant, options):
@@ -408,6 +409,7 @@ def test_its_arguments_are_as_darts_and_scikit_learn_read_them(tiny):
         ({"ablation": "all"}, r"ablation is 'all'; it is one of None, 'without_mim_n'"),
         ({"convolution": "fft"}, r"convolution is 'fft'; it is one of 'auto', 'direct', 'winograd'"),
         ({"convolution": "winograd", "kernel_size": 7}, r"kernel_size is 7. Use convolution='auto'"),
+        ({"cell_channels": -1}, r"cell_channels is -1. Use 0 or more"),
         ({"checkpoint_segments": -1}, r"checkpoint_segments is -1. Use 0 or more"),
         ({"loss_frames": "some"}, r"loss_frames is 'some'; it is one of 'all', 'forecast'"),
         ({"lr_schedule": "step"}, r"lr_schedule is 'step'; it is one of 'constant', 'cosine'"),

@@ -306,3 +306,30 @@ def test_nothing_is_kept_between_calls(module, series):
     first = net(PLModuleInput(past_target=past[:1])).prediction
     net(PLModuleInput(past_target=past[1:]))
     assert_close(net(PLModuleInput(past_target=past[:1])).prediction, first, rtol=0, atol=0)
+
+
+# What is learnt of cells
+
+
+def test_learnt_cells_stand_beside_every_frame(tiny, series, monkeypatch):
+    net = tiny(cell_channels=3, patch_size=2).fit(series).model
+    calls = spied(net, monkeypatch)
+    net.pred_n = 2
+    net(PLModuleInput(past_target=torch.tensor(series.values[:8]).flatten(1).unflatten(0, (2, 4))))
+    known = calls[0][4]
+    assert known.shape == (2, 5, 3, 3, 2)  # 5 x 4 cells in patches of 2 x 2
+    assert net.cells.shape == (3, 3, 2) and (known == net.cells).all()
+
+
+def test_learnt_cells_tell_places_apart(tiny, frames):
+    """A level of its own in every cell, under noise of twice its size: two frames hardly show it."""
+    places, noise = (np.random.default_rng(seed) for seed in (0, 1))
+    levels = places.normal(size=(2, 5, 4))
+    noisy = frames(200).copy(data=levels + 2 * noise.normal(size=(200, 2, 5, 4))).astype("float32")
+
+    def loss(cell_channels):
+        model = tiny(2, 1, cell_channels=cell_channels, kernel_size=1, lr=1e-2, n_epochs=15).fit(noisy)
+        forecasts = model.historical_forecasts(noisy, forecast_horizon=1)
+        return float(((forecasts - levels) ** 2).mean())
+
+    assert loss(8) < 0.4 * loss(0)
