@@ -1,6 +1,6 @@
 """Whether the ways to compute MIM score alike: float32 in tiles, float32 as torch convolves, bf16.
 
-    python benchmarks/accuracy.py [--seeds 5] [--epochs 4] [--rows ...]
+    python benchmarks/engines.py [--seeds 5] [--epochs 4] [--rows ...]
 
 Every row trains the demo's network as the demo does and is scored as ``benchmarks/ingredients.py`` scores.
 The series is ``nytaxi_stsan.zarr`` in the folder that DARTS_MIM_DATA names, or else the package's sample of
@@ -93,7 +93,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--epochs", type=int, default=4)
     add("--quick", action="store_true", help="a tiny network, few windows: shows that everything runs")
     add("--device", default=default_device())
-    add("--out", type=Path, default=RESULTS / "accuracy.json")
+    add("--out", type=Path, default=RESULTS / "engines.json")
     return parser.parse_args(arguments)
 
 
