@@ -14,6 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from darts_mim.nn.recurrent import MIMNetwork
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+TABLES = ("csi", "pod", "far", "hss", "frequency_bias")
+CELLS = {"mse", "rmse", "mae", "bias", "nrmse", "nmae", "psnr_1", *(f"{name}_0.5" for name in TABLES)}
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +117,7 @@ def test_an_epoch(tmp_path, capsys):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    for name in ("network", "memory", "unit_roots", "gates", "rivals"):
+    for name in ("network", "memory", "unit_roots", "gates", "rivals", "backtest"):
         module = benchmark(name)
         monkeypatch.setattr(module, "in_fresh_process", lambda function, *arguments: function(*arguments))
 
@@ -156,15 +158,15 @@ def test_peak_memory_is_what_was_taken():
     assert power == 32
 
 
-def test_accuracy(tmp_path, capsys):
-    out, accuracy = tmp_path / "accuracy.json", benchmark("accuracy")
+def test_engines(tmp_path, capsys):
+    out, engines = tmp_path / "engines.json", benchmark("engines")
     rows = ["--rows", "float32, direct", "bf16"]
     quick = ["--quick", "--epochs", "1", "--seeds", "1", "--device", "cpu", "--out", str(out), *rows]
-    accuracy.main(quick)
+    engines.main(quick)
     runs = runs_of(out)
     plain, bf16 = (run["mse"] for run in runs)
     assert plain == pytest.approx(bf16, rel=0.05)
-    accuracy.main(quick)
+    engines.main(quick)
     assert runs_of(out) == runs  # done already
     said = capsys.readouterr().out
     assert "DARTS_MIM_DATA is not set" in said
@@ -216,3 +218,15 @@ def test_comparison_size(tmp_path, capsys):
     out = tmp_path / "comparison_size.json"
     benchmark("comparison_size").main(["--quick", "--out", str(out)])
     assert runs_of(out) and "|" in capsys.readouterr().out
+
+
+def test_backtest(tmp_path, capsys, in_this_process):
+    out = tmp_path / "backtest.json"
+    benchmark("backtest").main(["--quick", "--rounds", "1", "--out", str(out)])
+    whole, *alone, against = runs_of(out)
+    assert whole["processor_s"] > 0 and whole["process_mib"] > 0
+    assert {run["metric"] for run in alone} >= {"mse", "csi_0.5", "ssim_1"}
+    assert all(("by_cell_s" in run) == (run["metric"] in CELLS) for run in alone)
+    assert against["darts_s"] > 0 and against["largest_difference"] < 1e-6
+    said = capsys.readouterr().out
+    assert "all 22 metrics: " in said and " that a copy reads and writes" in said

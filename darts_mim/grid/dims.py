@@ -10,7 +10,7 @@ import xarray as xr
 
 from darts_mim.errors import GridDimsError
 
-FORECAST_DIMS = ("realization", "init_time", "lead_time")
+FORECAST_DIMS = ("realization", "quantile", "init_time", "lead_time")
 
 ROWS_AND_COLUMNS = (
     ("lat", "lon"),

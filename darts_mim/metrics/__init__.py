@@ -31,6 +31,10 @@ from darts_mim.metrics.probabilistic import crps as crps
 from darts_mim.metrics.probabilistic import crps_fair as crps_fair
 from darts_mim.metrics.probabilistic import rank_histogram as rank_histogram
 from darts_mim.metrics.probabilistic import spread_skill as spread_skill
+from darts_mim.metrics.quantiles import QuantileScore as QuantileScore
+from darts_mim.metrics.quantiles import Reliability as Reliability
+from darts_mim.metrics.quantiles import WeightedIntervalScore as WeightedIntervalScore
+from darts_mim.metrics.quantiles import wis as wis
 from darts_mim.metrics.sharpness import ReleasedSharpness as ReleasedSharpness
 from darts_mim.metrics.sharpness import SharpnessDifference as SharpnessDifference
 from darts_mim.metrics.sharpness import sharpness_released as sharpness_released
@@ -38,7 +42,6 @@ from darts_mim.metrics.spatial import FractionsSkillScore as FractionsSkillScore
 from darts_mim.metrics.spectrum import PowerRatio as PowerRatio
 from darts_mim.metrics.spectrum import PowerSpectrumRatio as PowerSpectrumRatio
 from darts_mim.metrics.statistic import Statistic as Statistic
-from darts_mim.metrics.statistic import parts as parts
 from darts_mim.metrics.statistic import sum_statistics as sum_statistics
 from darts_mim.metrics.structure import OpenSTLPeakSignalToNoiseRatio as OpenSTLPeakSignalToNoiseRatio
 from darts_mim.metrics.structure import OpenSTLStructuralSimilarity as OpenSTLStructuralSimilarity

@@ -1,6 +1,6 @@
 """Two fields read in blocks, and what the blocks gave put together: memory stays small, pooling exact."""
 
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise, product
 from math import prod
 from typing import Any
@@ -9,62 +9,60 @@ import dask
 import numpy as np
 import xarray as xr
 
+from darts_mim.metrics.block import Counted, Cut, Laid
 from darts_mim.metrics.statistic import Statistic
 
-BLOCK = 2**18  # cells: what scoring makes along the way then fits in the processor's cache
-Cut = Mapping[Hashable, slice]
+BLOCK = 2**16  # cells: what scoring makes along the way then fits in the processor's cache
 
 
 def blocks(
-    forecast: xr.DataArray, observed: xr.DataArray, whole: Collection[Hashable]
-) -> Iterator[tuple[Cut, xr.DataArray, xr.DataArray]]:
-    """Both fields in memory, block by block, with where each block stands.
+    forecast: xr.Variable, observed: xr.Variable, whole: Collection[Hashable]
+) -> Iterator[tuple[Cut, np.ndarray, np.ndarray]]:
+    """Both fields' values in memory, block by block, with where each block stands.
 
     Lazy fields are read once: a block is made of whole chunks of both. Dims in ``whole`` are not cut.
     """
     for chunk in _chunks(forecast, observed, whole):
         near, truth = dask.compute(_at(forecast, chunk), _at(observed, chunk))
+        fields = [(field.values, field.dims) for field in (near, truth)]
         for cut in _cuts(near.sizes, whole):
             here = {dim: _shifted(cut[dim], chunk.get(dim)) for dim in cut}
-            yield here, _at(near, cut), _at(truth, cut)
+            near_here, truth_here = (values[tuple(cut[dim] for dim in dims)] for values, dims in fields)
+            yield here, near_here, truth_here
 
 
 class Total:
-    """The sum of the blocks' statistics: added where they share cells, side by side where not."""
+    """The sum of what blocks counted: added where they share cells, side by side where not."""
 
     def __init__(self, *fields: xr.DataArray) -> None:
         self.fields = fields
-        self.sums: dict[str, xr.DataArray] = {}
+        self.sums: dict[str, Laid] = {}
+        self.labels: Mapping[str, Any] = {}
 
-    def add(self, cut: Cut, part: Statistic) -> None:
-        """Take in the statistic of the block at ``cut``."""
-        for name, array in (("value", part.value), ("weight", part.weight)):
-            self.sums[name] = self._added(self.sums.get(name), array, cut)
+    def add(self, cut: Cut, part: Counted) -> None:
+        """Take in what the block at ``cut`` counted."""
+        for name, (dims, values) in (("value", part.value), ("weight", part.weight)):
+            if name not in self.sums:
+                sizes = {dim: n for field in self.fields for dim, n in field.sizes.items()}
+                shape = [n if d in part.labels else sizes[d] for d, n in zip(dims, values.shape, strict=True)]
+                self.sums[name] = Laid(dims, np.zeros(shape))
+            self.sums[name].values[tuple(cut.get(dim, slice(None)) for dim in dims)] += values
+        self.labels = part.labels
 
     def statistic(self) -> Statistic:
         """Of all the blocks."""
-        value, weight = (self._labelled(self.sums[name]) for name in ("value", "weight"))
+        value, weight = (self._labelled(*self.sums[name]) for name in ("value", "weight"))
         return Statistic(value=value, weight=weight)
 
-    def _added(self, total: xr.DataArray | None, part: xr.DataArray, cut: Cut) -> xr.DataArray:
-        sizes: dict[Hashable, int] = {d: n for field in self.fields for d, n in field.sizes.items()}
-        if total is None:
-            own = {name: part[name] for name in part.dims if name not in sizes and name in part.coords}
-            shape = [sizes.get(dim, part.sizes[dim]) for dim in part.dims]
-            total = xr.DataArray(np.zeros(shape), own, part.dims)
-        place = tuple(cut.get(dim, slice(None)) for dim in part.dims)
-        total.values[place] += part.values
-        return total
-
-    def _labelled(self, total: xr.DataArray) -> xr.DataArray:
-        coords: dict[Hashable, Any] = {}
+    def _labelled(self, dims: Sequence[Hashable], values: np.ndarray) -> xr.DataArray:
+        coords: dict[Hashable, Any] = {dim: labels for dim, labels in self.labels.items() if dim in dims}
         for field in self.fields:
-            kept = {name: c for name, c in field.coords.items() if set(c.dims) <= set(total.dims)}
+            kept = {name: c for name, c in field.coords.items() if set(c.dims) <= set(dims)}
             coords |= {name: c.variable for name, c in kept.items() if name not in coords}
-        return xr.DataArray(total.variable, {**total.coords, **coords})
+        return xr.DataArray(values, coords, dims)
 
 
-def _at(field: xr.DataArray, cut: Cut) -> xr.DataArray:
+def _at(field: xr.Variable, cut: Cut) -> xr.Variable:
     return field.isel({dim: where for dim, where in cut.items() if dim in field.dims})
 
 
@@ -73,7 +71,7 @@ def _shifted(where: slice, by: slice | None) -> slice:
     return slice(where.start + start, where.stop + start)
 
 
-def _chunks(forecast: xr.DataArray, observed: xr.DataArray, whole: Collection[Hashable]) -> Iterator[Cut]:
+def _chunks(forecast: xr.Variable, observed: xr.Variable, whole: Collection[Hashable]) -> Iterator[Cut]:
     """Cut where a chunk of each lazy field ends."""
     ends: dict[Hashable, set[int]] = {}
     for field in (forecast, observed):

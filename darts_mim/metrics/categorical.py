@@ -4,12 +4,14 @@ An event is ``field >= threshold``. Counts are pooled first and divided last, as
 """
 
 from abc import abstractmethod
+from collections.abc import Hashable
 from typing import ClassVar
 
 import xarray as xr
 
-from darts_mim.metrics.metric import Metric, is_whole, with_numbers
-from darts_mim.metrics.statistic import PART, Dims, Statistic, parts
+from darts_mim.metrics.block import Block, Counted
+from darts_mim.metrics.metric import Metric, with_numbers
+from darts_mim.metrics.statistic import PART
 
 
 class Categorical(Metric):
@@ -36,21 +38,16 @@ class Categorical(Metric):
     ) -> tuple[xr.DataArray, xr.DataArray]:
         """Numerator and denominator of the score; the four are shares of all cells."""
 
-    def window(
-        self, forecast: xr.DataArray, observed: xr.DataArray, weights: xr.DataArray | None, dims: Dims
-    ) -> Statistic:
+    def count(self, block: Block) -> Counted:
         """Hits, misses and false alarms; the rest of the cells are neither."""
-        # Known to be on one grid: without coordinates xarray need not compare them at each step.
-        forecast, observed = (field.drop_vars(list(field.coords)) for field in (forecast, observed))
-        weights = None if weights is None else weights.drop_vars(list(weights.coords))
-        near, truth = forecast >= self.threshold, observed >= self.threshold
-        false_alarms = near & ~truth
-        if not is_whole(observed):
-            false_alarms = false_alarms & observed.notnull()
-        cells = {"hits": near & truth, "misses": truth & ~near, "false_alarms": false_alarms}
-        sums = {name: self.sum_of(cell, observed, weights, dims) for name, cell in cells.items()}
-        values = parts({name: one.value for name, one in sums.items()})
-        return Statistic(value=values, weight=sums["hits"].weight)
+        near, truth = block.forecast >= self.threshold, block.observed >= self.threshold
+        cells = {"hits": near & truth, "misses": truth & ~near, "false_alarms": near & ~truth}
+        return block.sums(cells, self.weights_on(block))
+
+    @property
+    def counts_as(self) -> Hashable:
+        """All scores of one table."""
+        return type(self).count, self.threshold, id(self.weights)
 
     def final(self, mean: xr.DataArray) -> xr.DataArray:
         """The score; NaN where it would be 0 / 0."""

@@ -1,9 +1,11 @@
 """Do forecast and truth leave the climatology in the same places?"""
 
+import numpy as np
 import xarray as xr
 
-from darts_mim.metrics.metric import Metric, require_same_coords, values_on
-from darts_mim.metrics.statistic import PART, Dims, Statistic, parts
+from darts_mim.metrics.block import Block, Counted
+from darts_mim.metrics.metric import Metric
+from darts_mim.metrics.statistic import PART
 
 
 class AnomalyCorrelation(Metric):
@@ -38,16 +40,12 @@ class AnomalyCorrelation(Metric):
         super().__init__(weights=weights)
         self.climatology = climatology
 
-    def statistic(self, forecast: xr.DataArray, observed: xr.DataArray, dims: Dims) -> Statistic:
-        """Of the anomalies; see :meth:`Metric.statistic`."""
-        require_same_coords(forecast, observed)
-        normal = values_on(self.climatology, observed, "The climatology's values").reset_coords(drop=True)
-        near, truth = (field.astype(float) - normal for field in (forecast, observed))
-        return super().statistic(near, truth, dims)
-
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    def count(self, block: Block) -> Counted:
         """Products of the anomalies."""
-        return parts({"both": forecast * observed, "forecast": forecast**2, "observed": observed**2})
+        normal = block.beside(self.climatology, "The climatology's values")
+        forecast, observed = block.near - normal, block.truth - normal
+        cells = {"both": forecast * observed, "forecast": forecast**2, "observed": observed**2}
+        return block.sums(cells, self.weights_on(block), seen=~np.isnan(observed))
 
     def final(self, mean: xr.DataArray) -> xr.DataArray:
         """Their ratio; NaN where one of the fields has no anomaly."""

@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 
 from darts_mim.errors import GridDimsError
+from darts_mim.metrics.block import Block, Counted, Laid
 from darts_mim.metrics.metric import Metric
-from darts_mim.metrics.statistic import Dims, Statistic, listed
+from darts_mim.metrics.statistic import Dims, listed
 
 OF_TIME = {"time", "init_time", "lead_time", "valid_time", "realization"}
 
@@ -95,32 +96,33 @@ class FieldMetric(Metric):
             return self._space(observed, dims)
         return [dim for dim in observed.dims if dim not in time_dims(observed)]
 
-    def window(
-        self, forecast: xr.DataArray, observed: xr.DataArray, weights: xr.DataArray | None, dims: Dims
-    ) -> Statistic:
-        """Lay the fields in one stack, count each, and sum those along ``dims``."""
-        space = self._space(observed, dims)
-        times = time_dims(observed) if self.by_frame else [d for d in observed.dims if d not in space]
-        channels = [dim for dim in observed.dims if dim not in (*times, *space)]
-        order = (*times, *channels, *space)
-        sizes = tuple(observed.sizes[dim] for dim in times)
-        shape = observed.sizes[space[0]], observed.sizes[space[1]]
-        stack = (prod(sizes), prod(observed.sizes[d] for d in channels), *shape)
-        truth = observed.transpose(*order).values.reshape(stack if self.by_frame else (-1, *shape))
-        near = forecast.transpose(*order).values.reshape(truth.shape)
-        if self.as_float64:
-            near, truth = near.astype(float, copy=False), truth.astype(float, copy=False)
-        seen = ~np.isnan(truth)
-        near, truth = (np.where(seen, values, values.dtype.type(0)) for values in (near, truth))
+    def count(self, block: Block) -> Counted:
+        """Lay the fields in one stack, count each, and sum those along ``block.dims``."""
+        dims = block.fields.dims
+        space = self._space(block.fields, block.dims)
+        times = time_dims(block.fields) if self.by_frame else [dim for dim in dims if dim not in space]
+        channels = [dim for dim in dims if dim not in (*times, *space)]
+        sizes = dict(zip(dims, block.observed.shape, strict=True))
+        order = [dims.index(dim) for dim in (*times, *channels, *space)]
+        shape = sizes[space[0]], sizes[space[1]]
+        stack = (-1, prod(sizes[dim] for dim in channels), *shape) if self.by_frame else (-1, *shape)
+        fields = (block.near, block.truth) if self.as_float64 else (block.forecast, block.observed)
+        seen = np.ones(block.observed.shape, bool) if block.seen is None else block.seen
+        near, truth, seen = (
+            field.transpose(order).reshape(stack)
+            for field in (*(np.where(seen, field, field.dtype.type(0)) for field in fields), seen)
+        )
         value, weight = self.fields(near, truth, seen)
         extra = self.extra(shape)
-        value = xr.DataArray(value.reshape(sizes + value.shape[1:]), extra, [*times, *extra])
-        weight = xr.DataArray(weight.reshape(sizes).astype(float), dims=times)
-        pooled = [dim for dim in listed(dims) if dim in times]
-        kept = {dim: observed.sizes[dim] for dim in channels if dim not in listed(dims)}
-        return Statistic(
-            value=value.sum(pooled).expand_dims(kept), weight=weight.sum(pooled).expand_dims(kept)
-        )
+        several = tuple(sizes[dim] for dim in times)
+        pooled = tuple(axis for axis, dim in enumerate(times) if dim in block.dims)
+        value = value.reshape(several + value.shape[1:]).sum(pooled)
+        weight = weight.reshape(several).sum(pooled, dtype=float)
+        # Of a frame, each channel shows the same.
+        shown = {dim: sizes[dim] for dim in channels if dim not in block.dims}
+        value, weight = (np.broadcast_to(one, (*shown.values(), *one.shape)) for one in (value, weight))
+        kept = (*shown, *(dim for dim in times if dim not in block.dims))
+        return Counted(Laid((*kept, *extra), value), Laid(kept, weight), extra)
 
     def _space(self, observed: xr.DataArray, dims: Dims) -> tuple[Hashable, Hashable]:
         if self.spatial_dims is None:

@@ -19,6 +19,7 @@ from darts_mim.metrics.probabilistic import (
     rank_histogram,
     spread_skill,
 )
+from darts_mim.metrics.quantiles import QuantileScore, Reliability, wis
 from darts_mim.metrics.sharpness import SharpnessDifference, sharpness_released
 from darts_mim.metrics.spatial import FractionsSkillScore
 from darts_mim.metrics.spectrum import PowerRatio, PowerSpectrumRatio
@@ -35,7 +36,7 @@ PLAIN: Mapping[str, Metric] = {
     for metric in (
         *(mse, rmse, mae, bias, nrmse, nmae, sse, sae),
         *(ssim_openstl, psnr_openstl, sharpness_released, PowerSpectrumRatio()),
-        *(crps, crps_fair, spread_skill, rank_histogram),
+        *(crps, crps_fair, spread_skill, rank_histogram, wis),
     )
 }
 NUMBERED: Mapping[str, tuple[Callable[..., Metric], tuple[str, ...]]] = {
@@ -50,6 +51,8 @@ NUMBERED: Mapping[str, tuple[Callable[..., Metric], tuple[str, ...]]] = {
     "fss": (FractionsSkillScore, ("threshold", "scale")),
     "power_ratio": (PowerRatio, ("wavelength",)),
     "coverage": (IntervalCoverage, ("level",)),
+    "quantile_score": (QuantileScore, ("level",)),
+    "reliability": (Reliability, ("level",)),
 }
 
 

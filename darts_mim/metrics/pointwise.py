@@ -7,12 +7,12 @@
 True
 """
 
+from collections.abc import Hashable
+
 import numpy as np
 import xarray as xr
 
 from darts_mim.metrics.metric import Metric as Metric
-from darts_mim.metrics.metric import is_whole
-from darts_mim.metrics.statistic import Dims, listed
 from darts_mim.metrics.statistic import Statistic as Statistic
 from darts_mim.metrics.statistic import sum_statistics as sum_statistics
 
@@ -30,23 +30,14 @@ class MeanSquaredError(Metric):
     power = 2
     is_mean_loss = True
 
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    def cell(self, forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Squared error."""
         return (forecast - observed) ** 2
 
-    def window(
-        self, forecast: xr.DataArray, observed: xr.DataArray, weights: xr.DataArray | None, dims: Dims
-    ) -> Statistic:
-        """The sum of :meth:`cell`; of whole fields as fast as they can be read."""
-        if weights is not None or not is_whole(observed):
-            return super().window(forecast, observed, weights, dims)
-        truth = observed.transpose(*forecast.dims)
-        error = np.subtract(forecast.values, truth.values, dtype=float)
-        axes = list(range(error.ndim))
-        kept = [axis for axis in axes if forecast.dims[axis] not in listed(dims)]
-        value = np.einsum(error, axes, error, axes, kept)
-        value = xr.DataArray(value, dims=[forecast.dims[axis] for axis in kept])
-        return Statistic(value=value, weight=xr.full_like(value, error.size / max(value.size, 1)))
+    @property
+    def counts_as(self) -> Hashable:
+        """All that are made of the mean squared error."""
+        return type(self).cell, type(self).count, id(self.weights)
 
 
 class RootMeanSquaredError(MeanSquaredError):
@@ -79,7 +70,7 @@ class MeanAbsoluteError(Metric):
     title = "Mean absolute error"
     is_mean_loss = True
 
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    def cell(self, forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Absolute error."""
         return abs(forecast - observed)
 
@@ -95,7 +86,7 @@ class Bias(Metric):
     name = "bias"
     title = "Bias"
 
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    def cell(self, forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Forecast minus truth."""
         return forecast - observed
 

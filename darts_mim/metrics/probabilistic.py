@@ -1,7 +1,7 @@
 """Forecasts with samples along ``realization``: are they sharp, and do they mean what they say?
 
-The truth has no such dim. All of these are proper where they can be: a forecaster cannot gain by saying
-something else than what it believes.
+The truth has no such dim. The CRPS is proper: a forecaster cannot gain by saying something else than what it
+believes. Forecasts of quantiles are scored in :mod:`darts_mim.metrics.quantiles`.
 """
 
 from typing import ClassVar
@@ -10,15 +10,28 @@ import numpy as np
 import xarray as xr
 
 from darts_mim.errors import GridMismatchError
-from darts_mim.metrics.metric import SAMPLES, Metric, with_numbers
-from darts_mim.metrics.statistic import PART, parts
+from darts_mim.metrics.block import QUANTILES, SAMPLES, Block, rows_of
+from darts_mim.metrics.metric import Metric, with_numbers
+from darts_mim.metrics.statistic import PART
 
 
-class _Sampled(Metric):
-    sampled: ClassVar[bool] = True
+class _OfSamples(Metric):
+    reads: ClassVar[tuple[str, ...]] = (SAMPLES,)
+    least: int = 1  # samples
+
+    def objection(self, forecast: xr.DataArray) -> str | None:
+        """Also where there are too few."""
+        n = forecast.sizes.get(SAMPLES, 1)
+        if n < self.least:
+            return f"{n} samples came; {self.name} wants {self.least}. Draw more, e.g. num_samples=100."
+        return super().objection(forecast)
+
+    def forecast_of(self, block: Block) -> np.ndarray:
+        """All samples."""
+        return block.samples
 
 
-class ContinuousRankedProbabilityScore(_Sampled):
+class ContinuousRankedProbabilityScore(_OfSamples):
     """Continuous ranked probability score (CRPS), in the fields' units; lower is better.
 
     mean |x - y| - 1/2 mean |x - x'| over the samples x and the truth y: the absolute error where there
@@ -48,20 +61,20 @@ class ContinuousRankedProbabilityScore(_Sampled):
         super().__init__(weights=weights)
         self.fair = fair
         if fair:
+            self.least = 2
             self.name, self.title = "crps_fair", "Fair continuous ranked probability score"
 
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    def cell(self, forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Its score."""
-        samples, truth = _stacked(forecast, observed)
-        n = _at_least(2 if self.fair else 1, samples, self.name)
-        miss = abs(samples - truth).mean(0)
+        n = len(forecast)
+        miss = abs(forecast - observed).mean(0)
         # Of the sorted samples, the i-th of n is above i - 1 and below n - i of the others.
         above = 2 * np.arange(1, n + 1) - n - 1
-        pairs = np.tensordot(above, np.sort(samples, axis=0), 1) / (n * (n - 1) if self.fair else n * n)
-        return observed.copy(data=miss - pairs)
+        pairs = np.tensordot(above, np.sort(forecast, axis=0), 1) / (n * (n - 1) if self.fair else n * n)
+        return miss - pairs
 
 
-class SpreadSkillRatio(_Sampled):
+class SpreadSkillRatio(_OfSamples):
     """Spread of the samples over the error of their mean; 1 is right, below 1 too sure of itself.
 
     sqrt((n + 1) / n * mean variance / mse of the mean), n samples, variance with n - 1.
@@ -79,14 +92,13 @@ class SpreadSkillRatio(_Sampled):
     title = "Spread over skill"
     power = 0
     perfect = 1.0
+    least = 2
 
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    def cell(self, forecast: np.ndarray, observed: np.ndarray) -> dict[str, np.ndarray]:
         """Variance, and squared error of the mean."""
-        samples, truth = _stacked(forecast, observed)
-        n = _at_least(2, samples, self.name)
-        variance = (n + 1) / n * samples.var(0, ddof=1)
-        error = (samples.mean(0) - truth) ** 2
-        return parts({"spread": observed.copy(data=variance), "error": observed.copy(data=error)})
+        n = len(forecast)
+        spread = (n + 1) / n * forecast.var(0, ddof=1)
+        return {"spread": spread, "error": (forecast.mean(0) - observed) ** 2}
 
     def final(self, mean: xr.DataArray) -> xr.DataArray:
         """Root of their ratio; NaN without an error."""
@@ -94,12 +106,35 @@ class SpreadSkillRatio(_Sampled):
         return (mean.sel({PART: "spread"}, drop=True) / error.where(error > 0)) ** 0.5
 
 
-class IntervalCoverage(_Sampled):
-    """Share of the truth within the central interval of the samples; right is the level itself.
+class OfLevels(Metric):
+    """Base of what quantiles of some levels score: a forecast's own, or those of its samples."""
 
-    The ends are the quantiles (1 - level) / 2 and (1 + level) / 2, between samples by straight lines.
-    Of n samples from the truth's own distribution, somewhat less is covered: about
-    level (n - 1) / (n + 1).
+    reads: ClassVar[tuple[str, ...]] = (SAMPLES, QUANTILES)
+
+    def __init__(self, *levels: float, weights: xr.DataArray | None = None) -> None:
+        super().__init__(weights=weights)
+        self.levels = levels
+
+    def objection(self, forecast: xr.DataArray) -> str | None:
+        """Where the forecast has other levels."""
+        if QUANTILES in forecast.dims:
+            try:
+                rows_of(self.levels, forecast[QUANTILES].values)
+            except GridMismatchError as lacking:
+                return str(lacking)
+        return super().objection(forecast)
+
+    def forecast_of(self, block: Block) -> np.ndarray:
+        """(level, ...)."""
+        return block.at_levels(self.levels)
+
+
+class IntervalCoverage(OfLevels):
+    """Share of the truth within the central interval; right is the level itself.
+
+    The ends, which belong to it, are the quantiles (1 - level) / 2 and (1 + level) / 2: those of the
+    forecast, or of its samples, between which they lie on straight lines. Of n samples from the truth's
+    own distribution, somewhat less is covered: about level (n - 1) / (n + 1).
 
     Args:
         level: Of the interval, in (0, 1), e.g. 0.9.
@@ -119,22 +154,18 @@ class IntervalCoverage(_Sampled):
     power = 0
 
     def __init__(self, *, level: float, weights: xr.DataArray | None = None) -> None:
-        super().__init__(weights=weights)
-        if not 0 < level < 1:
-            raise ValueError(f"level={level}; wanted is the share an interval should hold, such as 0.9.")
-        self.level = self.perfect = float(level)
+        self.level = self.perfect = share(level)
+        super().__init__((1 - level) / 2, (1 + level) / 2, weights=weights)
         self.name = with_numbers("coverage", self.level)
         self.title = f"Coverage of the central interval of {self.level:.4g}"
 
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    def cell(self, forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """1 where it is within."""
-        samples, truth = _stacked(forecast, observed)
-        tail = (1 - self.level) / 2
-        low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
-        return observed.copy(data=((low <= truth) & (truth <= high)).astype(float))
+        low, high = forecast
+        return ((low <= observed) & (observed <= high)).astype(float)
 
 
-class RankHistogram(_Sampled):
+class RankHistogram(_OfSamples):
     """Share of the truth at each rank among the samples; flat if they come from its distribution.
 
     The score has a dim ``rank``, from 0 (below all samples) to their number (above all), and sums to 1;
@@ -155,26 +186,31 @@ class RankHistogram(_Sampled):
     power = 0
     perfect = float("nan")  # 1 / (samples + 1)
 
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    parts_dim = "rank"
+
+    def objection(self, forecast: xr.DataArray) -> str | None:
+        """Also where there are no samples to rank among."""
+        if SAMPLES not in forecast.dims:
+            return f"The forecast has no samples; {self.name} wants some, along {SAMPLES}."
+        return super().objection(forecast)
+
+    def cell(self, forecast: np.ndarray, observed: np.ndarray) -> dict[int, np.ndarray]:
         """1 at its rank."""
-        samples, truth = _stacked(forecast, observed)
-        lowest, equal = (samples < truth).sum(0), (samples == truth).sum(0)
-        ranks = xr.DataArray(np.arange(len(samples) + 1), dims="rank")
-        low, high = observed.copy(data=lowest), observed.copy(data=lowest + equal)
-        hit = ((ranks >= low) & (ranks <= high)) / (high - low + 1)
-        return hit.assign_coords(rank=ranks)
+        low = (forecast < observed).sum(0)
+        high = low + (forecast == observed).sum(0)
+        share = 1 / (high - low + 1)
+        return {r: share * ((low <= r) & (r <= high)) for r in range(len(forecast) + 1)}
 
 
-def _stacked(forecast: xr.DataArray, observed: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
-    return forecast.transpose(SAMPLES, *observed.dims).values, observed.values
+def share(level: float) -> float:
+    """A level, checked.
 
-
-def _at_least(n: int, samples: np.ndarray, name: str) -> int:
-    if len(samples) < n:
-        raise GridMismatchError(
-            f"{len(samples)} samples came; {name} wants {n}. Draw more, e.g. num_samples=100."
-        )
-    return len(samples)
+    Raises:
+        ValueError: If it is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}; wanted is a share between 0 and 1, such as 0.9.")
+    return float(level)
 
 
 crps = ContinuousRankedProbabilityScore()

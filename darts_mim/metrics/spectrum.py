@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
+from scipy import fft
 
 from darts_mim.metrics.frames import FieldMetric
 from darts_mim.metrics.metric import with_numbers
@@ -42,14 +43,16 @@ class PowerSpectrumRatio(FieldMetric):
         self, forecast: np.ndarray, observed: np.ndarray, seen: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Both spectra, of whole fields."""
-        waves, rings = _rings(observed.shape[1:])
-        mean = np.stack([(waves == ring) / (waves == ring).sum() for ring in rings])
+        waves, times = _frequencies(observed.shape[1:])
+        rings = _rings(observed.shape[1:])
+        within = (np.rint(waves * max(observed.shape[1:])) == rings[:, None, None]) * times
+        mean = (within / within.sum((1, 2), keepdims=True)).reshape(len(rings), -1)
         counted = np.asarray(seen.all((1, 2)))
-        return _power(forecast, observed, counted) @ mean.reshape(len(rings), -1).T, counted
+        return _power(forecast, observed, counted) @ mean.T, counted
 
     def extra(self, shape: tuple[int, int]) -> Mapping[str, Sequence[Any] | np.ndarray]:
         """Whose spectrum, and the wavelengths."""
-        return {PART: FIELDS, "wavelength": max(shape) / _rings(shape)[1]}
+        return {PART: FIELDS, "wavelength": max(shape) / _rings(shape)}
 
     def final(self, mean: xr.DataArray) -> xr.DataArray:
         """NaN where the truth has no power."""
@@ -94,7 +97,8 @@ class PowerRatio(FieldMetric):
         self, forecast: np.ndarray, observed: np.ndarray, seen: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Both powers, of whole fields."""
-        short = _frequency(observed.shape[1:]) * self.wavelength >= 1 - 1e-9
+        waves, times = _frequencies(observed.shape[1:])
+        short = (waves * self.wavelength >= 1 - 1e-9) * times
         counted = np.asarray(seen.all((1, 2)))
         return _power(forecast, observed, counted) @ short.ravel().astype(float), counted
 
@@ -108,23 +112,22 @@ class PowerRatio(FieldMetric):
 
 
 def _power(forecast: np.ndarray, observed: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """(field, part, cell): squared amplitudes; 0 of fields that do not count."""
+    """(field, part, wave): squared amplitudes; 0 of fields that do not count."""
     both = np.stack([forecast, observed], axis=1) * counted[:, None, None, None]
-    amplitude = np.fft.fft2(both)
-    cells = both.shape[-2] * both.shape[-1]
-    return ((amplitude.real**2 + amplitude.imag**2) / cells).reshape(*both.shape[:2], cells)
+    amplitude: Any = fft.rfft2(both)
+    power = amplitude.real**2 + amplitude.imag**2
+    return power.reshape(*both.shape[:2], -1) / (both.shape[-2] * both.shape[-1])
 
 
-def _frequency(shape: tuple[int, ...]) -> np.ndarray:
-    """Waves per cell, in any direction."""
-    rows, columns = (np.fft.fftfreq(n) for n in shape)
-    return np.hypot(rows[:, None], columns)
+def _frequencies(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Waves per cell, in any direction, and how often a field has each: once, or again mirrored."""
+    rows, columns = fft.fftfreq(shape[0]), fft.rfftfreq(shape[1])
+    return np.hypot(rows[:, None], columns), 1 + ((columns > 0) & (columns < 0.5))
 
 
-def _rings(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The ring of each amplitude, and the rings that are asked for."""
-    longer = max(shape)
-    return np.rint(_frequency(shape) * longer), np.arange(1, longer // 2 + 1)
+def _rings(shape: tuple[int, ...]) -> np.ndarray:
+    """The rings that are asked for, in waves on the longer side."""
+    return np.arange(1, max(shape) // 2 + 1)
 
 
 def _ratio(mean: xr.DataArray) -> xr.DataArray:

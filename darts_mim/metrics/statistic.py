@@ -1,11 +1,10 @@
 """What was counted, before the final step: adding two pools their windows exactly."""
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
-import numpy as np
 import xarray as xr
 
 Dims = str | Collection[Hashable]
@@ -46,18 +45,6 @@ def sum_statistics(statistics: Iterable[Statistic]) -> Statistic:
     if not parts:
         raise ValueError("No statistic came; pooling wants at least one window.")
     return reduce(add, parts)
-
-
-def parts(counts: Mapping[str, xr.DataArray]) -> xr.DataArray:
-    """Several counts on the same dims as one array, in memory, along ``part``.
-
-    >>> both = parts({"hits": xr.DataArray(3.0), "misses": xr.DataArray(1.0)})
-    >>> both.sel(part="misses").item()
-    1.0
-    """
-    first = next(iter(counts.values()))
-    values = np.stack([one.transpose(*first.dims).values for one in counts.values()])
-    return xr.DataArray(values, {PART: list(counts), **first.coords}, (PART, *first.dims))
 
 
 def listed(dims: Dims) -> Sequence[Hashable]:

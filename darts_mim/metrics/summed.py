@@ -9,11 +9,13 @@ cells. For a mean over cells, divide by the cells of a frame.
 from collections.abc import Collection, Hashable
 from typing import ClassVar
 
+import numpy as np
 import xarray as xr
 
+from darts_mim.metrics.block import Block, Counted, Laid
 from darts_mim.metrics.frames import time_dims
 from darts_mim.metrics.metric import Metric
-from darts_mim.metrics.statistic import Dims, Statistic, listed
+from darts_mim.metrics.statistic import Dims
 
 
 class _Summed(Metric):
@@ -29,14 +31,15 @@ class _Summed(Metric):
         times = time_dims(observed)
         return [dim for dim in observed.dims if dim not in times]
 
-    def window(
-        self, forecast: xr.DataArray, observed: xr.DataArray, weights: xr.DataArray | None, dims: Dims
-    ) -> Statistic:
+    def count(self, block: Block) -> Counted:
         """The sum of cells, and the number of frames of which some cell was observed."""
-        value = super().window(forecast, observed, weights, dims).value
-        times = time_dims(observed)
-        frames = observed.notnull().any([dim for dim in observed.dims if dim not in times])
-        return Statistic(value=value, weight=frames.sum([dim for dim in listed(dims) if dim in times]))
+        dims, times = block.fields.dims, time_dims(block.fields)
+        seen = np.ones(block.observed.shape, bool) if block.seen is None else block.seen
+        frames = seen.any(tuple(axis for axis, dim in enumerate(dims) if dim not in times))
+        pooled = tuple(axis for axis, dim in enumerate(times) if dim in block.dims)
+        weight = frames.sum(pooled, dtype=float)
+        kept = [dim for dim in times if dim not in block.dims]
+        return Counted(super().count(block).value, Laid(kept, weight))
 
 
 class SummedSquaredError(_Summed):
@@ -58,7 +61,7 @@ class SummedSquaredError(_Summed):
     title = "Squared error summed over a frame"
     power = 2
 
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    def cell(self, forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Squared error."""
         return (forecast - observed) ** 2
 
@@ -79,7 +82,7 @@ class SummedAbsoluteError(_Summed):
     name = "sae"
     title = "Absolute error summed over a frame"
 
-    def cell(self, forecast: xr.DataArray, observed: xr.DataArray) -> xr.DataArray:
+    def cell(self, forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Absolute error."""
         return abs(forecast - observed)
 

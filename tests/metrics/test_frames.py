@@ -4,7 +4,7 @@ import xarray as xr
 from metrics.fields import DIMS, SPACE, field
 
 from darts_mim.errors import GridDimsError
-from darts_mim.metrics import FieldMetric, Metric, StructuralSimilarity, parts
+from darts_mim.metrics import FieldMetric, Metric, StructuralSimilarity
 from darts_mim.metrics.frames import rows_and_columns, time_dims
 
 SSIM = StructuralSimilarity(data_range=1)
@@ -52,7 +52,7 @@ class ErrorOverSpread(Metric):
     power = 0
 
     def cell(self, forecast, observed):
-        return parts({"error": (forecast - observed) ** 2, "truth": observed**2})
+        return {"error": (forecast - observed) ** 2, "truth": observed**2}
 
     def final(self, mean):
         return mean.sel(part="error", drop=True) / mean.sel(part="truth", drop=True)

@@ -24,7 +24,7 @@ def test_a_backtest_takes_all_of_them_by_name():
     series = field(0).isel(lead_time=0, drop=True).rename(init_time="time")
     numbers = {"fss": "0.5_3", "power_ratio": "4", "ssim": "1"}
     wanted = [f"{stem}_{numbers.get(stem, '0.5')}" for stem in NUMBERED]
-    wanted = [name for name in [*PLAIN, *wanted] if not named(name).sampled]
+    wanted = [name for name in [*PLAIN, *wanted] if not named(name).reads]
     model = Persistence().fit(series[:2])
     result = backtest(model, series, start=series.time[2], horizon=2, metrics=wanted)
     assert list(result.scores) == wanted
@@ -34,11 +34,3 @@ def test_a_backtest_takes_all_of_them_by_name():
             result.forecasts["Persistence"], truth, dims=[dim for dim in truth.dims if dim != "lead_time"]
         )
         assert abs(result.scores[name].isel(model=0) - direct).max() < 1e-6
-
-
-@pytest.mark.parametrize("metric", ["crps", named("coverage_0.9")])
-def test_a_backtest_has_no_samples_to_score(metric):
-    series = field(0).isel(lead_time=0, drop=True).rename(init_time="time")
-    model = Persistence().fit(series[:2])
-    with pytest.raises(ValueError, match="not known to a backtest, which scores the mean of samples"):
-        backtest(model, series, start=series.time[2], horizon=2, metrics=[metric])
