@@ -23,3 +23,11 @@ class TooShortError(ValueError):
 
 class NotScaledWarning(UserWarning):
     """The data are far from unit scale, where a network trains badly."""
+
+
+class LeakError(ValueError):
+    """A forecast was made with knowledge of the frames that it is scored on."""
+
+
+class LeakWarning(UserWarning):
+    """Forecasts look as if they were made with knowledge of the frames that they are scored on."""

@@ -141,6 +141,13 @@ class Baseline(BaseEstimator):
             axis.values[past.forecast_rows],
         )
 
+    @property
+    def fitted_until_(self) -> pd.Timestamp | None:
+        """Time of the last frame that was learnt from; None if nothing is learnt from values, or not yet."""
+        if type(self)._learn is Baseline._learn or not hasattr(self, "training_"):
+            return None
+        return cast(pd.Timestamp, times_of(self.training_, self.grid_.time_dim)[-1])
+
     def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
         """Keep what forecasting needs of the training rows; NaN is what was not observed."""
 

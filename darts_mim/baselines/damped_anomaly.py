@@ -33,10 +33,17 @@ class DampedAnomaly(Climatology):
     def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
         super()._learn(values, times)
         self.anomalies_ = values - self.climatology_[self._positions(times)]
+        self._dampings: dict[int, np.ndarray] = {}
 
     def damping(self, horizon: int) -> np.ndarray:
         """(lead, component): the share of an anomaly that is left after each lead."""
         check_is_fitted(self, "grid_")
+        if horizon not in self._dampings:
+            self._dampings[horizon] = self._slopes(horizon)
+        return self._dampings[horizon]
+
+    def _slopes(self, horizon: int) -> np.ndarray:
+        """Of each anomaly on that of so many steps before, cell by cell."""
         known = np.isfinite(self.anomalies_)
         x = np.where(known, self.anomalies_, 0.0)
         squares, unknown = x * x, not known.all()

@@ -56,6 +56,11 @@ class Drift(Baseline):
             raise ValueError("window=1 came; a change takes at least 2 frames. Pass window=2 or more.")
         self.change_ = _mean_change(values) if self.window is None else None
 
+    @property
+    def fitted_until_(self) -> pd.Timestamp | None:
+        """Time of the last frame that the change was learnt from; None with a window."""
+        return None if self.window is not None else super().fitted_until_
+
     def _reads(self, past: Past) -> np.ndarray:
         back = 0 if self.window is None else self.window - 1
         return np.maximum(past.origins[:, None] - np.unique([back, 0])[::-1], -1)

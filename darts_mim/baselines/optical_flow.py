@@ -67,6 +67,10 @@ class OpticalFlow(Baseline):
             raise ValueError(f"fill={self.fill} came; metrics want numbers. Pass one, e.g. fill=0.0.")
         _pysteps()
 
+    @property
+    def fitted_until_(self) -> None:
+        """None: motion is that of the frames before each origin."""
+
     def _reads(self, past: Past) -> np.ndarray:
         return np.maximum(past.origins[:, None] - np.arange(self.frames)[::-1], -1)
 

@@ -65,6 +65,7 @@ class GridDifferencer(GridTransformer):
         self.lags = lags
 
     def _learn(self, arrays: list[xr.DataArray]) -> None:
+        self.fitted_until_ = None
         self.step_ = step_of(times_of(arrays[0], self.grid_.time_dim))
         lags = [self.lags] if isinstance(self.lags, int | str) else self.lags
         seasonal = [period_steps(lag, self.step_) if isinstance(lag, str) else lag for lag in lags]

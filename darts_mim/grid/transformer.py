@@ -2,9 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -28,9 +29,11 @@ class GridTransformer(TransformerMixin, BaseEstimator):
 
     Attributes:
         grid_: The grid learnt in ``fit``; a series on another one is an error.
+        fitted_until_: Time of the last frame learnt from; None if nothing is learnt from values.
     """
 
     grid_: Grid
+    fitted_until_: pd.Timestamp | None
 
     def __init__(
         self,
@@ -70,7 +73,11 @@ class GridTransformer(TransformerMixin, BaseEstimator):
         if not many:
             raise ValueError("An empty list came, where at least one series is wanted. Pass one.")
         self.grid_ = self._grid_of(many[0])
-        self._learn([self._open(one) for one in many])
+        arrays = [self._open(one) for one in many]
+        self.fitted_until_ = max(
+            filter(None, (_last_time(one, self.grid_.time_dim) for one in arrays)), default=None
+        )
+        self._learn(arrays)
         return self
 
     def fit_transform(self, X: Any, y: None = None, **fit_params: Any) -> Any:
@@ -179,6 +186,11 @@ def is_list(series: Any) -> bool:
 def is_timeseries(series: Any) -> bool:
     """Whether it is a darts TimeSeries; this layer does not import darts."""
     return hasattr(series, "with_values") and hasattr(series, "metadata")
+
+
+def _last_time(array: xr.DataArray, time_dim: str) -> pd.Timestamp | None:
+    index = array.indexes.get(time_dim)
+    return cast(pd.Timestamp, index[-1]) if isinstance(index, pd.DatetimeIndex) else None
 
 
 def _block_slices(array: xr.DataArray, time_dim: str) -> Iterator[slice]:

@@ -6,7 +6,6 @@ from typing import Any, Self, cast
 import numpy as np
 import pandas as pd
 import xarray as xr
-from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
@@ -14,7 +13,7 @@ from darts_mim.errors import GapError, TooShortError
 from darts_mim.grid.grid import Grid
 from darts_mim.grid.times import following, lead_times, origin_rows, positive, step_of, times_of
 from darts_mim.grid.windows import WHOLE, fill_axis, row_kinds
-from darts_mim.models._compat import TimeSeries
+from darts_mim.models._compat import GlobalForecastingModel, TimeSeries
 from darts_mim.models.grid_model import GridForecastingModel
 
 Gridded = xr.DataArray | xr.Dataset
@@ -87,7 +86,7 @@ class DartsForecaster(BaseEstimator):
     @property
     def supports_probabilistic_prediction(self) -> bool:
         """Whether forecasts may be samples."""
-        return self.model.supports_probabilistic_prediction
+        return self.in_use.supports_probabilistic_prediction  # a network does not know before it is fitted
 
     @property
     def min_train_series_length(self) -> int:
