@@ -1,6 +1,6 @@
 """What a backtest gave: forecasts, truth and scores, and the questions one asks of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,20 +9,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from darts_mim.backtesting.lead_labels import lead_labels
+from darts_mim.backtesting import comparing, maps, saving, tables
+from darts_mim.backtesting.clock import Series as Series
+from darts_mim.backtesting.slices import By, Slices, kept_by, pool
 from darts_mim.grid.grid import Grid
-from darts_mim.grid.times import step_of, steps_between
-from darts_mim.metrics.cell_comparison import compare_cells
-from darts_mim.metrics.comparison import compare_losses
-from darts_mim.metrics.origins import Origins
-from darts_mim.metrics.pointwise import Metric, Statistic
+from darts_mim.metrics.metric import Metric
+from darts_mim.metrics.statistic import Statistic
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Series = xr.DataArray | xr.Dataset
-
-BLOCK = 2**20  # cells whose losses are held at once
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -37,8 +33,10 @@ class BacktestResult:
     forecasts: Mapping[str, Series]  # by model: (init_time, lead_time, the series' own dims)
     observed: Series  # the same layout; NaN where the truth is missing
     statistics: Mapping[str, Statistic]  # by metric: (model, init_time, lead_time, channel)
+    origins_wanted: int  # from start to the end of the series
     origins_offered: Mapping[str, int]  # by model; only those common to all are scored
     settings: Mapping[str, str]  # how this was made, in words, for the report
+    folds: pd.DataFrame | None = None  # a row a fold: what was trained on; None: nothing was fitted
 
     @property
     def models(self) -> list[str]:
@@ -58,17 +56,48 @@ class BacktestResult:
         return said.pop() if len(said) == 1 else ""
 
     @property
+    def valid_time(self) -> xr.DataArray:
+        """(init_time, lead_time): what the frames that were forecast are for."""
+        return self.observed["valid_time"]
+
+    @property
     def scores(self) -> xr.Dataset:
         """One variable a metric, on ``(model, lead_time)``; origins and cells are pooled."""
         return self.scores_by("lead_time")
 
-    def scores_by(self, *dims: str) -> xr.Dataset:
-        """Scores that keep ``dims``: any of ``init_time``, ``lead_time``, ``channel``; or none."""
-        pooled = _pooled(*dims)
-        scores = {m.name: m.score(self.statistics[m.name].sum(pooled)) for m in self.metrics}
+    def scores_by(self, *dims: By) -> xr.Dataset:
+        """Scores that keep ``dims``, in any combination, or none; all else is pooled exactly.
+
+        Args:
+            *dims: ``"init_time"``, ``"lead_time"`` or ``"channel"``; a slice of the times that were
+                forecast, on the series' own clock: ``"hour"`` (of day: 8.5 is half past 8), ``"weekday"``
+                (0 is Monday), ``"weekend"``, ``"month"``, ``"season"`` or ``"rush_hour"`` (Monday to Friday,
+                from 7 to before 10 and from 16 to before 19 h); or labels of your own, whose name is the
+                dim: a DataArray on ``init_time``, or on the series' time for labels of the times that
+                were forecast. What has no label is left out.
+
+        Returns:
+            One variable a metric, on ``model`` and ``dims``; NaN where nothing was counted.
+
+        Raises:
+            ValueError: If there is no such dim or slice, or labels do not fit.
+
+        >>> from darts_mim import Persistence, backtest
+        >>> time = pd.date_range("2024-01-05", periods=96, freq="h")
+        >>> rise = np.where(time.day_of_week < 5, 1.0, 3.0)  # an hour, and more on Saturday and Sunday
+        >>> rain = rise.cumsum()[:, None, None] * np.ones((2, 3))
+        >>> rain = xr.DataArray(rain, {"time": time}, ("time", "y", "x"))
+        >>> result = backtest(Persistence().fit(rain[:24]), rain, start=time[24], horizon=1)
+        >>> result.scores_by("weekend")["mae"].values
+        array([[1., 3.]])
+        """
+        kept = kept_by(self, *dims)
+        scores = {m.name: m.score(pool(self.statistics[m.name], kept)) for m in self.metrics}
         for metric in self.metrics:
             scores[metric.name].attrs["units"] = metric.units(self.units)
-        return xr.Dataset(scores)
+        found = xr.Dataset(scores)
+        sliced = [one.name for one in kept if isinstance(one, Slices)]
+        return found.transpose("model", *sliced, ...) if sliced else found
 
     def origins(self, times: Any) -> pd.DatetimeIndex:
         """These ``init_time``, one or several, checked.
@@ -100,14 +129,34 @@ class BacktestResult:
             f"Run backtest(..., metrics=[{name!r}])."
         )
 
-    def skill(self, reference: str, metric: str | None = None, *, by: str | None = "lead_time") -> Any:
+    def model(self, name: str) -> str:
+        """The model of that name, checked.
+
+        Raises:
+            ValueError: If the backtest was run without it.
+        """
+        if name not in self.forecasts:
+            raise ValueError(f"There is no model {name!r} here. Choose from {self.models}.")
+        return name
+
+    def skill(
+        self, reference: str, metric: str | None = None, *, by: By | None = "lead_time"
+    ) -> xr.DataArray:
         """How much of the way from ``reference`` to a perfect score each model goes.
 
         1 - |score - perfect| / |score of the reference - perfect|.
 
+        Args:
+            reference: Name of the model that has no skill, by definition.
+            metric: Default: the first that was scored.
+            by: A dim, a slice or labels, as in :meth:`scores_by`; None pools all.
+
         Returns:
-            DataArray on ``(model, lead_time)``: 1 is perfect, 0 no better than ``reference``,
-            negative is worse. ``by=None`` pools the leads as well.
+            DataArray on ``(model, lead_time)``, or what ``by`` says: 1 is perfect, 0 no better than
+            ``reference``, negative is worse.
+
+        Raises:
+            ValueError: If the metric has no perfect score, or there is no such model, metric or slice.
         """
         chosen = self.metric(metric)
         if not np.isfinite(chosen.perfect):
@@ -115,8 +164,8 @@ class BacktestResult:
                 f"{chosen} has no perfect score to measure skill by. Ask for the skill of another metric, "
                 f"e.g. skill({reference!r}, 'mse')."
             )
-        miss = chosen.miss(self.scores_by(*([by] if by else []))[chosen.name])
-        skill = 1 - miss / miss.sel(model=self._model(reference), drop=True)
+        miss = chosen.miss(self.scores_by(*([] if by is None else [by]))[chosen.name])
+        skill = 1 - miss / miss.sel(model=self.model(reference), drop=True)
         return skill.rename("skill").assign_attrs(long_name=f"Skill over {reference}", units="1")
 
     def compare(
@@ -125,7 +174,7 @@ class BacktestResult:
         reference: str,
         metric: str | None = None,
         *,
-        by: str | None = "lead_time",
+        by: By | None = "lead_time",
         n_resamples: int = 1000,
         random_state: int | None = 0,
     ) -> xr.Dataset:
@@ -135,30 +184,24 @@ class BacktestResult:
             model: Name of the model that may be better.
             reference: Name of the model it is held against.
             metric: A mean loss, such as ``"mse"`` or ``"mae"``; default: the first that was scored.
-            by: ``"lead_time"`` or ``"channel"``; None pools everything.
+            by: ``"lead_time"`` or ``"channel"``; a slice or labels, as in :meth:`scores_by`; None pools
+                everything. Within a slice the loss of an origin is that of its frames in the slice; an origin
+                without one is left out. Slices are few origins: expect wide intervals, and NaN where there
+                are too few to tell.
             n_resamples: How many times the origins are drawn anew for the interval.
-            random_state: Seed of these draws. The same seed draws the same origins, whatever ``by`` is.
+            random_state: Seed of these draws. The same seed draws the same origins, whatever ``by`` is,
+                but for slices, which have origins of their own.
 
         Returns:
             As :func:`darts_mim.metrics.comparison.compare_losses`: ``skill``, its 95 % interval
             ``low`` and ``high``, ``diebold_mariano`` and its ``p_value``.
 
         Raises:
-            ValueError: If there is no such model, or the metric is not a mean loss.
+            ValueError: If there is no such model, slice or metric, or the metric is not a mean loss.
         """
-        chosen = self._mean_loss(metric)
-        pooled = _pooled("init_time", *([by] if by else []))
-        total = self.statistics[chosen.name].sum(pooled)
-        loss = total.value.where(total.weight > 0).assign_coords(init_time=self._origin_steps)
-        ours, theirs = (loss.sel(model=self._model(m), drop=True) for m in (model, reference))
-        return compare_losses(
-            ours,
-            theirs,
-            dim="init_time",
-            horizon=self.observed.sizes["lead_time"],
-            n_resamples=n_resamples,
-            random_state=random_state,
-        ).assign_attrs(model=model, reference=reference, metric=chosen.name)
+        return comparing.compare(
+            self, model, reference, metric, by, n_resamples=n_resamples, random_state=random_state
+        )
 
     def compare_cells(
         self, model: str, reference: str, metric: str | None = None, *, by: str | None = None
@@ -178,53 +221,23 @@ class BacktestResult:
         Raises:
             ValueError: If there is no such model, the metric is not a mean loss, or ``by`` is another.
         """
-        if by not in ("lead_time", None):
-            raise ValueError(f"by={by!r} came. Maps are by='lead_time', or pool the leads with by=None.")
-        chosen = self._mean_loss(metric)
-        rows = xr.DataArray(self._origin_steps, {"init_time": self._origin_steps}, "init_time")
-        compared = compare_cells(
-            self._cell_losses(self._model(model), self._model(reference), chosen, by),
-            dim="init_time",
-            origins=Origins.of(rows, "init_time", horizon=self.observed.sizes["lead_time"]),
-        )
-        if self.grid.channel_dim is None and self.grid.variables is None:
-            compared = compared.isel({self.grid.canonical_dims[0]: 0}, drop=True)
-        return compared.assign_attrs(model=model, reference=reference, metric=chosen.name)
+        return maps.compare_cells(self, model, reference, metric, by)
 
-    def _cell_losses(
-        self, model: str, reference: str, metric: Metric, by: str | None
-    ) -> Iterator[tuple[xr.DataArray, xr.DataArray]]:
-        """Of some origins at a time, so that memory is bounded; NaN where nothing was observed."""
-        truth, ours, theirs = (
-            _of_cells(self.grid, series)
-            for series in (self.observed, self.forecasts[model], self.forecasts[reference])
-        )
-        step = max(1, BLOCK // truth[0].size)
-        for first in range(0, len(truth), step):
-            several, pooled = slice(first, first + step), [] if by else ["lead_time"]
-            seen = truth[several].notnull().any(pooled)
-            a, b = (
-                metric.statistic(forecast[several], truth[several], dims=[]).value.sum(pooled).where(seen)
-                for forecast in (ours, theirs)
-            )
-            yield a, b
+    def cell_scores(self, metric: str | None = None, *, by: str | None = None) -> xr.DataArray:
+        """The score of each cell, all origins pooled: where is a model good?
 
-    @property
-    def _origin_steps(self) -> np.ndarray:
-        """How many steps of the series each origin is after the first."""
-        origins, frames = (self.observed[name].values for name in ("init_time", "valid_time"))
-        times = pd.DatetimeIndex(np.union1d(origins, frames))
-        return steps_between(origins[0], pd.DatetimeIndex(origins), step_of(times))
+        Args:
+            metric: One that counts cell by cell, as mse, mae, bias or csi; default: the first that was
+                scored.
+            by: ``"lead_time"`` for maps of each lead; None pools the leads.
 
-    def _mean_loss(self, name: str | None) -> Metric:
-        """The metric of that name, if it can be compared."""
-        chosen = self.metric(name)
-        if not chosen.is_mean_loss:
-            raise ValueError(
-                f"{chosen} is not a mean over origins, so its interval is unknown. Compare one of "
-                f"{[m.name for m in self.metrics if m.is_mean_loss]}."
-            )
-        return chosen
+        Returns:
+            On ``model`` and the dims of the grid, with its coordinates; NaN where nothing was observed.
+
+        Raises:
+            ValueError: If the metric was not scored or counts whole fields, or ``by`` is another.
+        """
+        return maps.cell_scores(self, metric, by)
 
     def table(self, metric: str | None = None) -> pd.DataFrame:
         """Scores as a table: a row a model, a column a lead, and all leads pooled at the end.
@@ -232,26 +245,11 @@ class BacktestResult:
         Raises:
             ValueError: If the metric has a dim of its own, such as the wavelength.
         """
-        name = self.metric(metric).name
-        if not self.has_table(name):
-            raise ValueError(
-                f"{name} has the dims {self.scores[name].dims}, which is no table. Select from "
-                f"result.scores[{name!r}]."
-            )
-        frame = self.scores[name].transpose("model", "lead_time").to_pandas()
-        frame.columns = pd.Index(lead_labels(self.scores["lead_time"]), name="lead_time")
-        return frame.assign(**{"all leads": self.scores_by()[name].to_series()})
+        return tables.table(self, metric)
 
     def summary(self) -> str:
         """The tables of every metric as text, best first by the first metric."""
-        offered = ", ".join(f"{name} {n}" for name, n in self.origins_offered.items())
-        parts = [f"{self.n_origins} origins common to all (offered: {offered})"]
-        for metric in filter(lambda one: self.has_table(one.name), self.metrics):
-            units = metric.units(self.units)
-            order = metric.miss(self.table(metric.name)["all leads"]).sort_values().index
-            parts += [f"{metric.title}{f' ({units})' if units else ''}"]
-            parts += [self.table(metric.name).loc[order].to_string(float_format="{:.4g}".format)]
-        return "\n\n".join(parts)
+        return tables.summary(self)
 
     __repr__ = summary
 
@@ -259,23 +257,77 @@ class BacktestResult:
         """Whether the metric has one score a model and lead; a spectrum has one a wavelength too."""
         return set(self.scores[name].dims) == {"model", "lead_time"}
 
-    def plot_scores(self, metric: str | None = None) -> "Figure":
+    def to_dataframe(self, *dims: By) -> pd.DataFrame:
+        """Scores as one long table: a row for each model, metric and place along ``dims``.
+
+        Args:
+            *dims: As in :meth:`scores_by`; without any, everything is pooled.
+
+        Returns:
+            Columns ``model``, ``metric``, one for each of ``dims`` (and of a metric's own dims, such as the
+            wavelength, empty for others), and ``score``, NaN where nothing was counted.
+        """
+        return tables.tidy(self, *dims)
+
+    def to_dataset(self) -> xr.Dataset:
+        """Forecasts, truth and scores as one Dataset.
+
+        Returns:
+            ``forecast`` on (model, init_time, lead_time, and the series' own dims); or ``forecast_0``,
+            ``forecast_1``, ... in the order of ``model``, where some are sampled and others are not;
+            ``observed``; one variable a metric, on (model, lead_time); of ``folds``, a variable a column.
+            Of a Dataset, each variable has its own, such as ``forecast_t2m`` and ``observed_t2m``.
+            Attributes say how it was made.
+        """
+        return saving.dataset_of(self)
+
+    def to_zarr(self, path: str | Path) -> Path:
+        """Write :meth:`to_dataset` to a Zarr store, whole or not at all; one that is there is replaced.
+
+        Forecasts are read back by :func:`darts_mim.backtesting.saving.read_forecasts`.
+
+        Raises:
+            FileExistsError: If there is something else than a Zarr store.
+        """
+        return saving.write_zarr(self.to_dataset(), path)
+
+    def to_netcdf(self, path: str | Path) -> Path:
+        """Write :meth:`to_dataset` to a netCDF file, whole or not at all; one that is there is replaced.
+
+        Raises:
+            ImportError: If h5netcdf is not installed.
+        """
+        return saving.write_netcdf(self.to_dataset(), path)
+
+    def plot_scores(self, metric: str | None = None, *, ax: "Axes | None" = None) -> "Axes":
         """See :func:`darts_mim.plotting.plot_scores`."""
         from darts_mim import plotting
 
-        return plotting.plot_scores(self, metric)
+        return plotting.plot_scores(self, metric, ax=ax)
 
-    def plot_skill(self, reference: str, metric: str | None = None) -> "Figure":
+    def plot_skill(self, reference: str, metric: str | None = None, *, ax: "Axes | None" = None) -> "Axes":
         """See :func:`darts_mim.plotting.plot_skill`."""
         from darts_mim import plotting
 
-        return plotting.plot_skill(self, reference, metric)
+        return plotting.plot_skill(self, reference, metric, ax=ax)
+
+    def plot_slices(self, by: str, metric: str | None = None, *, ax: "Axes | None" = None) -> "Axes":
+        """See :func:`darts_mim.plotting.plot_slices`."""
+        from darts_mim import plotting
+
+        return plotting.plot_slices(self, by, metric, ax=ax)
+
+    def plot_cells(self, reference: str | None = None, metric: str | None = None, **options: Any) -> "Figure":
+        """See :func:`darts_mim.plotting.plot_cells`, whose ``options`` these are."""
+        from darts_mim import plotting
+
+        return plotting.plot_cells(self, reference, metric, **options)
 
     def plot_maps(self, init_time: Any, *, model: str | None = None, **options: Any) -> "Figure":
         """Maps of one forecast; ``options`` are those of :func:`darts_mim.plotting.plot_maps`."""
         from darts_mim import plotting
 
-        name = self._model(model or self.models[0])
+        name = self.model(model or self.models[0])
         (origin,) = self.origins(init_time)
         return plotting.plot_maps(
             self.forecasts[name].sel(init_time=origin),
@@ -290,23 +342,3 @@ class BacktestResult:
         from darts_mim import report
 
         return report.write_report(self, path, **options)
-
-    def _model(self, name: str) -> str:
-        if name not in self.forecasts:
-            raise ValueError(f"There is no model {name!r} here. Choose from {self.models}.")
-        return name
-
-
-def _of_cells(grid: Grid, series: Series) -> xr.DataArray:
-    """(init_time, lead_time, channel, row, column), under the grid's names; samples by their mean."""
-    array = grid.canonical(series)
-    array = array.mean("realization") if "realization" in array.dims else array
-    return array.drop_vars([name for name in array.coords if name not in array.dims])
-
-
-def _pooled(*kept: str) -> list[str]:
-    """The dims of a statistic, besides the model, but for those kept."""
-    dims = ["init_time", "lead_time", "channel"]
-    if strange := set(kept) - set(dims):
-        raise ValueError(f"Scores have no dim {strange.pop()!r}. Choose from {dims}.")
-    return [dim for dim in dims if dim not in kept]
