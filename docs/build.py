@@ -12,6 +12,7 @@ import jupytext
 from nbclient import NotebookClient
 
 from darts_mim import demo
+from darts_mim.plotting import panel, plot_skill
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -24,7 +25,9 @@ def draw_pictures() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     result = demo.run(OUT).result
     result.plot_maps(MORNING, channel="inflow").savefig(IMAGES / "forecast.png", dpi=110)
-    result.plot_skill("damped anomaly").savefig(IMAGES / "skill.png", dpi=110)
+    figure, axes = panel()
+    plot_skill(result, "damped anomaly", ax=axes)
+    figure.savefig(IMAGES / "skill.png", dpi=120)
 
 
 def run_tutorials() -> None:

@@ -10,7 +10,7 @@ from darts_mim.diagnostics.differencing.cell_tests import TESTED
 from darts_mim.diagnostics.differencing.suggestion import Suggestion
 from darts_mim.diagnostics.differencing.summary import strongest_season
 from darts_mim.page import cards, footer, headline, listed, picture, write_page
-from darts_mim.plotting import plot_scores
+from darts_mim.plotting import panel, plot_scores
 
 if TYPE_CHECKING:
     from darts_mim.diagnostics.differencing.diagnose import DifferencingDiagnosis
@@ -42,7 +42,9 @@ def write_diagnosis(
         _section("Regions", picture(diagnosis.plot_regions(), "Local means, deviations and distributions")),
     ]
     if suggestion.checked is not None:
-        scores = picture(plot_scores(suggestion.checked), "Error of each treatment by lead time")
+        figure, axes = panel()
+        plot_scores(suggestion.checked, ax=axes)
+        scores = picture(figure, "Error of each treatment by lead time")
         body.insert(3, _section("The suggestion, checked by a backtest", scores))
     said = "".join(f"<li>{escape(line)}</li>" for line in diagnosis.summary().splitlines())
     body.append(_section("In words", f"<ul>{said}</ul>"))
