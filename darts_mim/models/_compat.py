@@ -4,6 +4,7 @@ from importlib import import_module
 from types import ModuleType
 
 from darts import TimeSeries as TimeSeries
+from darts.models.forecasting.forecasting_model import GlobalForecastingModel as GlobalForecastingModel
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule as PLForecastingModule
 from darts.models.forecasting.pl_forecasting_module import io_processor as io_processor
 from darts.models.forecasting.torch_forecasting_model import (
@@ -31,6 +32,7 @@ from darts.utils.serialization import add_safe_globals as add_safe_globals
 from darts.utils.timeseries_generation import (
     _build_forecast_series_from_schema,  # pyright: ignore[reportPrivateUsage]
 )
+from darts.utils.utils import generate_index as generate_index
 
 series_from_schema = _build_forecast_series_from_schema
 

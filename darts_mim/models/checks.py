@@ -79,8 +79,8 @@ def require_whole_covariates(dataset: SequentialTorchInferenceDataset) -> None:
             values = getattr(sample, name)
             if values is not None and not np.isfinite(values).all():
                 raise GapError(
-                    f"The {name} hold NaN, or miss a time, where the forecast needs them. Fill them, e.g. "
-                    f".interpolate_na('time')."
+                    f"The {name} hold NaN, or miss a time, where the forecast needs them (frames of "
+                    f"seasonal_lags are among the future ones). Fill them, e.g. .interpolate_na('time')."
                 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, TargetTags
@@ -41,6 +42,7 @@ from darts_mim.models.forecasts import Forecasts
 from darts_mim.models.learnt import FUTURE, PAST, SERIES, LearntGrids
 from darts_mim.models.light_trainer import LightTrainer, device_of
 from darts_mim.models.module import GridModule
+from darts_mim.models.seasonal_lags import lag_steps, require_lags, require_past, with_lags
 
 DIMS = ("time_dim", "spatial_dims", "channel_dim")
 TRAINING = ("loss_frames", "sampling_steps", "time_reversal", "lr", "lr_schedule")
@@ -60,6 +62,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     masked: read as 0, left out of the loss, NaN in forecasts.
 
     Args:
+        seasonal_lags: How long ago the frames were that stand beside each frame read.
         time_reversal: Train on every window a second time, backwards.
         use_static_covariates: Read the static covariates of a TimeSeries that has some.
         time_dim: Which dim is time, where it cannot be told.
@@ -67,14 +70,17 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         channel_dim: Which dim is the channel, where it cannot be told.
 
     Attributes:
+        fitted_until_: Time of the last training frame, of the last fit; None if times are numbers.
         windows_: How many training windows were used, and why the others were not.
     """
 
+    fitted_until_: pd.Timestamp | None
     windows_: WindowCount
 
     def __init__(
         self,
         *,
+        seasonal_lags: Sequence[int | str],
         time_reversal: bool,
         use_static_covariates: bool,
         time_dim: str | None,
@@ -88,11 +94,13 @@ class GridForecastingModel(MixedCovariatesTorchModel):
                 f"be left out. Use 0."
             )
         self.pl_module_params = self._extract_pl_module_params(**self.model_params)
+        self.seasonal_lags = tuple(seasonal_lags)
         self.time_reversal = time_reversal
         self._considers_static_covariates = use_static_covariates
         self.dims = {"time_dim": time_dim, "spatial_dims": spatial_dims, "channel_dim": channel_dim}
         self._grids: LearntGrids | None = None
         self._fitted_on_xarray = False
+        self._future_covariates_came = False
         self._weights_beside = False  # while saving: the weights have a file of their own
 
     # What goes in and what comes out
@@ -184,6 +192,11 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         """They stand beside every frame."""
         return True
 
+    @property
+    def uses_future_covariates(self) -> bool:
+        """Whether some came to fit; frames of ``seasonal_lags`` are found in the series itself."""
+        return self._future_covariates_came if self.seasonal_lags else super().uses_future_covariates
+
     def _setup_for_fit_from_dataset(
         self,
         series: Any,
@@ -196,6 +209,9 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         if self.model is None:
             several = {SERIES: series, PAST: past_covariates, FUTURE: future_covariates}
             self._grids = LearntGrids.of({role: each and _several(each) for role, each in several.items()})
+        self._future_covariates_came = future_covariates is not None
+        ends = [one.end_time() for one in _several(series)]
+        self.fitted_until_ = max((end for end in ends if isinstance(end, pd.Timestamp)), default=None)
         if val_series is not None:  # darts would only count its components
             self._learnt.require(_several(val_series), SERIES)
         inputs, parameters = super()._setup_for_fit_from_dataset(
@@ -271,10 +287,11 @@ class GridForecastingModel(MixedCovariatesTorchModel):
                 "frames to forecast. Use time_reversal=False, or pass them as future_covariates."
             )
         grids = self._learnt
+        series, future_covariates = self._with_lags(series, future_covariates, self.output_chunk_length)
         return GridTrainingDataset(
-            grids.admit(series, SERIES),
+            series,
             past_covariates and grids.admit(past_covariates, PAST),
-            future_covariates and grids.admit(future_covariates, FUTURE),
+            future_covariates,
             masked=grids.masked(SERIES),
             input_chunk_length=self.input_chunk_length,
             output_chunk_length=self.output_chunk_length,
@@ -294,10 +311,14 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         bounds: np.ndarray | None = None,
     ) -> TorchInferenceDataset:
         grids = self._learnt
+        if bounds is None:
+            for one in series:
+                require_past(one, lag_steps(self.seasonal_lags, one), self.input_chunk_length)
+        series, future_covariates = self._with_lags(series, future_covariates, n)
         dataset = SequentialTorchInferenceDataset(
-            grids.admit(series, SERIES),
+            series,
             past_covariates and grids.admit(past_covariates, PAST),
-            future_covariates and grids.admit(future_covariates, FUTURE),
+            future_covariates,
             n=n,
             stride=stride,
             bounds=bounds,
@@ -311,6 +332,23 @@ class GridForecastingModel(MixedCovariatesTorchModel):
                 require_whole_input(one, self.input_chunk_length, grids.masked(SERIES))
             require_whole_covariates(dataset)
         return dataset
+
+    def _with_lags(
+        self, series: Sequence[TimeSeries], future_covariates: Sequence[TimeSeries] | None, n: int
+    ) -> tuple[list[TimeSeries], list[TimeSeries] | None]:
+        """Series and future covariates on the learnt grids, among these what was a season ago."""
+        grids = self._learnt
+        admitted = grids.admit(series, SERIES)
+        known = grids.admit(future_covariates, FUTURE) if future_covariates else None
+        if not self.seasonal_lags:
+            return admitted, known
+        grid = grids.grid(FUTURE)
+        together: list[TimeSeries] = []
+        for one, covariates in zip(admitted, known or [None] * len(admitted), strict=True):
+            lags = lag_steps(self.seasonal_lags, one)
+            require_lags(lags, n)
+            together.append(with_lags(one, covariates, lags, 0 if grid is None else grid.n_components))
+        return admitted, together
 
     @property
     def _learnt(self) -> LearntGrids:
@@ -326,7 +364,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             "shape": (train_sample.past_target.shape[1], 1, 1) if grid is None else grid.shape,
             "observed": None if masked is None else np.flatnonzero(~masked).tolist(),
             "gridded_past": grids.n_channels(PAST),
-            "gridded_future": grids.n_channels(FUTURE),
+            "gridded_future": grids.n_channels(FUTURE) + len(self.seasonal_lags) * grids.n_channels(SERIES),
         }
 
     # Saving and copying

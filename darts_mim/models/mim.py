@@ -90,6 +90,9 @@ class MIMModel(GridForecastingModel):
         cell_channels: Numbers learnt for every cell (or patch), which stand beside each frame like static
             covariates: how busy a place is, how soon its anomalies fade [Shao2022]. The weights then
             belong to one grid. 0, the paper's, knows cells by their values alone.
+        seasonal_lags: Beside each frame read stands the frame so long before the one to be generated, e.g.
+            ``("1D", "7D")``, as pandas offsets or steps, no shorter than a forecast: what a series was
+            yesterday says more than a calendar [Zhang2017]. They count as future covariates.
         ablation: Take ``"without_mim_n"`` or ``"without_mim_s"`` out of every block (Table 3), or both:
             ``"without_mim"`` has an ST-LSTM with a forget gate of its own in every layer, which is PredRNN.
         convolution: How convolutions are computed: ``"direct"``, torch's own; ``"winograd"``, with a fraction
@@ -117,7 +120,8 @@ class MIMModel(GridForecastingModel):
 
     Source:
         [Wang2019] Wang et al., Memory In Memory, CVPR 2019; arXiv:1811.07490. [Shao2022] Shao et al.,
-        Spatial-Temporal Identity, CIKM 2022; arXiv:2208.05233.
+        Spatial-Temporal Identity, CIKM 2022; arXiv:2208.05233. [Zhang2017] Zhang et al., Deep
+        Spatio-Temporal Residual Networks, AAAI 2017; arXiv:1610.00081.
 
     >>> import numpy as np, pandas as pd, xarray as xr
     >>> wave = np.sin(np.arange(40)[:, None, None] + np.arange(4)[:, None] + np.arange(3))
@@ -143,6 +147,7 @@ class MIMModel(GridForecastingModel):
         patch_size: int = 1,
         layer_norm: bool = False,
         cell_channels: int = 0,
+        seasonal_lags: Sequence[int | str] = (),
         ablation: Ablation | None = None,
         convolution: ConvolutionChoice = "auto",
         checkpoint_segments: int = 0,
@@ -178,6 +183,7 @@ class MIMModel(GridForecastingModel):
                 f"The quantiles are {likelihood.quantiles}; the median is fed back to the network. Add 0.5."
             )
         super().__init__(
+            seasonal_lags=seasonal_lags,
             time_reversal=time_reversal,
             use_static_covariates=use_static_covariates,
             time_dim=time_dim,
