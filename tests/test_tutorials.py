@@ -4,7 +4,11 @@ import jupytext
 import pytest
 from nbclient import NotebookClient
 
-WRITTEN = {"01_first_forecast": {"first_forecast.html"}, "04_does_my_grid_need_differencing": set()}
+WRITTEN = {
+    "01_first_forecast": {"first_forecast.html"},
+    "03_honest_backtest": {"honest_backtest.html"},
+    "04_does_my_grid_need_differencing": set(),
+}
 TUTORIALS = sorted((Path(__file__).resolve().parent.parent / "tutorials").glob("*.py"))
 
 
