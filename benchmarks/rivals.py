@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "rivals.json")
     given = parser.parse_args(arguments)
     names = given.rivals
-    if any(importlib.util.find_spec(needed) is None for needed in ("pysteps", "cv2")):
+    if not can_flow():
         names = [name for name in names if name != FLOW]
     setting, runs = "quick" if given.quick else "TaxiBJ", []
     for name in names:
@@ -144,6 +144,11 @@ def main(arguments: list[str] | None = None) -> None:
         scored = scores([name for name in names if name in RIVALS])
         print(markdown(("", "data", *(f"lead {k}" for k in range(1, HORIZON + 1))), score_rows(scored)))
         keep(given.out, scored, key=KEY)
+
+
+def can_flow() -> bool:
+    """Whether what optical flow needs is installed."""
+    return all(importlib.util.find_spec(needed) for needed in ("pysteps", "cv2"))
 
 
 def cost_rows(runs: list[dict]) -> list[list[str]]:
