@@ -17,6 +17,8 @@ from darts_mim.diagnostics.residuals.diagnose import diagnose_residuals as diagn
 from darts_mim.errors import GapError as GapError
 from darts_mim.errors import GridDimsError as GridDimsError
 from darts_mim.errors import GridMismatchError as GridMismatchError
+from darts_mim.errors import LeakError as LeakError
+from darts_mim.errors import LeakWarning as LeakWarning
 from darts_mim.errors import NotScaledWarning as NotScaledWarning
 from darts_mim.errors import TimeAxisError as TimeAxisError
 from darts_mim.errors import TooShortError as TooShortError
@@ -24,6 +26,7 @@ from darts_mim.grid.anomaly import SeasonalAnomaly as SeasonalAnomaly
 from darts_mim.grid.differencing import GridDifferencer as GridDifferencer
 from darts_mim.grid.grid import Grid as Grid
 from darts_mim.grid.scaling import GridScaler as GridScaler
+from darts_mim.models.darts_forecaster import DartsForecaster as DartsForecaster
 from darts_mim.models.encoders import CyclicPosition as CyclicPosition
 from darts_mim.models.mim import MIMModel as MIMModel
 from darts_mim.models.timeseries import from_timeseries as from_timeseries
