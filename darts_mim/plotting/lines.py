@@ -11,6 +11,7 @@ from sklearn.isotonic import isotonic_regression
 
 from darts_mim.backtesting.lead_labels import lead_labels
 from darts_mim.backtesting.result import BacktestResult
+from darts_mim.metrics.metric import Metric
 from darts_mim.plotting.style import (
     COLOURS,
     INK,
@@ -30,7 +31,7 @@ FEW = 12  # leads, up to which each has a marker
 
 
 def plot_scores(result: BacktestResult, metric: str | None = None, *, ax: Axes | None = None) -> Axes:
-    """Error by lead time, a line a model, named at its end.
+    """Error by lead time, a line a model, named at its end: the first and, of many, the best of the others.
 
     Args:
         result: What :func:`darts_mim.backtesting.backtest.backtest` returned.
@@ -49,23 +50,33 @@ def plot_scores(result: BacktestResult, metric: str | None = None, *, ax: Axes |
     'Mean absolute error by lead time'
     """
     chosen = result.metric(metric)
-    scores = result.scores[chosen.name].transpose("model", "lead_time")
+    names = _shown(result, chosen)
+    scores = result.scores[chosen.name].transpose("model", "lead_time").sel(model=names)
     low, high = float(scores.min()), float(scores.max())
     logarithmic = low > 0 and high > FAR_APART * low
     notes = (
         in_print(scores.attrs["units"]),
         f"{result.n_origins:,} forecasts of each model",
+        f"{len(names)} of {len(result.models)} models drawn" if len(names) < len(result.models) else "",
         "logarithmic scale" if logarithmic else "",
     )
     axes = axes_of(ax)
     dress(axes, f"{chosen.title} by lead time", "; ".join(filter(None, notes)), "Lead time")
-    lines_by_lead(axes, scores, result.models)
+    lines_by_lead(axes, scores, names)
     if logarithmic:
         as_logarithm(axes)
     elif chosen.perfect == 0 and low >= 0:
         axes.set_ylim(0, 1.08 * high or 1.0)
-    name_ends(axes, ends_of(scores), colours_of(scores, result.models))
+    name_ends(axes, ends_of(scores), colours_of(scores, names))
     return axes
+
+
+def _shown(result: BacktestResult, metric: Metric) -> list[str]:
+    """As many models as there are colours: the first, and those of the others with the best score."""
+    first, *others = result.models
+    miss = metric.miss(result.scores_by()[metric.name]).to_series()
+    best = sorted(others, key=lambda name: miss[name])[: len(COLOURS) - 1]
+    return [first, *(name for name in others if name in best)]
 
 
 def plot_skill(
@@ -97,7 +108,8 @@ def plot_skill(
     'Skill over last frame'
     """
     chosen = result.metric(metric)
-    skill = result.skill(reference, chosen.name).drop_sel(model=reference)
+    names = _shown(result, chosen)
+    skill = result.skill(reference, chosen.name).sel(model=[name for name in names if name != reference])
     drawn = skill.isel(model=(skill.max("lead_time") >= FAR_WORSE).values)
     first = result.models[0]
     banded = chosen.is_mean_loss and first in drawn["model"].values
@@ -106,7 +118,7 @@ def plot_skill(
     note = f"How much {aim} the {chosen.title.lower()} is" + ("; band: 95 % interval" if banded else "")
     dress(axes, f"Skill over {reference}", note, "Lead time")
     axes.axhline(0, color=INK, linewidth=1)
-    lines_by_lead(axes, drawn, result.models)
+    lines_by_lead(axes, drawn, names)
     reached = drawn.values
     if banded:
         band = result.compare(first, reference, chosen.name)
@@ -114,7 +126,7 @@ def plot_skill(
         axes.fill_between(leads, band["low"], band["high"], color=COLOURS[0], alpha=0.14, lw=0)
         reached = np.concatenate([reached, band["low"].values[None], band["high"].values[None]])
     limit_skill(axes, reached)
-    name_ends(axes, ends_of(drawn), colours_of(drawn, result.models))
+    name_ends(axes, ends_of(drawn), colours_of(drawn, names))
     left_out = [name for name in skill["model"].values if name not in drawn["model"].values]
     if left_out:
         note = f"Not drawn, more than {1 - FAR_WORSE:g} times the error: {', '.join(left_out)}"

@@ -119,3 +119,24 @@ def test_a_result_draws_itself(result):
     _, axes = panel()
     assert result.plot_slices("hour", ax=axes).get_title(loc="left").endswith("by hour of the day")
     assert len(result.plot_cells("last", "mse", channel="out").axes) == 4
+
+
+def test_of_many_models_the_best_are_drawn_each_in_a_colour_of_its_own():
+    series = flow()
+    worse = {f"off by {k}": k for k in (9, 1, 2, 8, 3, 4, 5, 6, 7)}
+    made = (
+        Persistence().fit(series[:40]).historical_forecasts(series, forecast_horizon=3, start=series.time[40])
+    )
+    result = backtest(
+        {"far off": made + 100, **{name: made + k for name, k in worse.items()}},
+        series,
+        start=series.time[40],
+        horizon=3,
+        metrics=["mse"],
+    )
+    axes = on_a_panel(plot_scores, result)
+    told = [text.get_text() for text in axes.texts if text.get_text() in result.models]
+    assert set(told) == {"far off", *(f"off by {k}" for k in range(1, 7))}
+    assert len({line.get_color() for line in axes.get_lines()}) == 7
+    assert any("7 of 10 models drawn" in text.get_text() for text in axes.texts)
+    assert len(drawn(on_a_panel(plot_skill, result, "off by 1"))) <= 7
