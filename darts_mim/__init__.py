@@ -3,6 +3,7 @@
 from darts_mim import datasets as datasets
 from darts_mim.backtesting.backtest import backtest as backtest
 from darts_mim.backtesting.result import BacktestResult as BacktestResult
+from darts_mim.backtesting.saving import read_forecasts as read_forecasts
 from darts_mim.baselines import Autoregression as Autoregression
 from darts_mim.baselines import Climatology as Climatology
 from darts_mim.baselines import DampedAnomaly as DampedAnomaly
