@@ -39,8 +39,8 @@ from darts_mim import (
     SeasonalNaive,
     backtest,
     datasets,
+    read_forecasts,
 )
-from darts_mim.backtesting.saving import read_forecasts
 from darts_mim.plotting import plot_cells, plot_slices
 
 # Lightning remarks on devices and data loading at every fit and forecast; this page leaves that out.
