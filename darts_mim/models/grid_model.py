@@ -398,7 +398,8 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         and with the rows and columns that it was fitted on, and gives out ``forecast``, of the same dims. One
         that was fitted on a TimeSeries has darts' (batch, time, component), for ``run_onnx_prediction``.
         Covariates are (batch, time, value) in both, under darts' names: frames flattened in (channel, row,
-        column) order, then the numbers. A likelihood's parameters are a last axis of the forecast.
+        column) order, behind them those of ``seasonal_lags``, lag by lag, then the numbers. A likelihood's
+        parameters are a last axis of the forecast.
 
         Args:
             path: Where to write; by default a name made of the class and the time.

@@ -71,3 +71,14 @@ def test_a_program_rolls_on_past_the_chunk(tiny, series):
     forecast = program.module()(frames).detach().numpy()
     wanted = [each.values for each in model.predict(3, [series[:2], series[5:7], series[9:11]])]
     np.testing.assert_allclose(forecast, np.stack(wanted), rtol=1e-5, atol=1e-5)
+
+
+def test_a_program_is_given_the_frames_of_a_season_ago(tiny, series):
+    model = tiny(2, 1, seasonal_lags=(6,)).fit(series)
+    program, ends = model.to_program(n=2), (10, 20, 40)
+    flat = torch.from_numpy(series.values).flatten(1)
+    frames = torch.stack([torch.from_numpy(series.values[end - 2 : end]) for end in ends])
+    read, to_come = ([flat[end + k - 6 : end + k - 4] for end in ends] for k in (-2, 0))
+    forecast = program.module()(frames, torch.stack(read), torch.stack(to_come)).detach().numpy()
+    wanted = [each.values for each in model.predict(2, [series[:end] for end in ends])]
+    np.testing.assert_allclose(forecast, np.stack(wanted), rtol=1e-5, atol=1e-5)
