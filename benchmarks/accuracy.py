@@ -49,6 +49,7 @@ class Setting:
 
     test: int  # frames, at the end
     seasons: tuple[str, ...]  # MIM forecasts the anomalies of the first, unless differences are taken
+    harmonics: int | None = None  # of these anomalies, where the mean at each position is too noisy
     differences: GridDifferencer | None = None
     span: tuple[str | None, str | None] = (None, None)  # frames outside are left out
     patch_size: int = 2
@@ -62,7 +63,9 @@ SETTINGS = {
     "nybike_stsan": Setting(test=1296, seasons=("7D",)),
     "taxinyc_2010_2014": Setting(test=2208, seasons=("7D",), span=("2014-01-01", None), networks=2),
     # On the last day and a half the taxis stop reporting one by one: the collection ends.
-    "sf08_m32x32_t30": Setting(test=240, seasons=("1D", "7D"), span=(None, "2008-06-08")),
+    "sf08_m32x32_t30": Setting(
+        test=240, seasons=("7D", "1D"), harmonics=42, span=(None, "2008-06-08"), networks=2
+    ),
     "era5_uk_t2m": Setting(
         test=149, seasons=("1D",), differences=GridDifferencer(0, lags="1D"), networks=1, literature=False
     ),
@@ -101,10 +104,15 @@ def rivals(setting: Setting) -> dict[str, Any]:
         "autoregression": Autoregression(4),
     }
     for season in setting.seasons:
+        smooth = 6 if season == "1D" else 42
         found |= {
             f"{season} before": SeasonalNaive(season),
             f"{season} mean": Climatology(season),
-            f"{season} mean, smooth": Climatology(season, harmonics=6 if season == "1D" else 42),
+            f"{season} mean, smooth": Climatology(season, harmonics=smooth),
+            f"{season} damped anomaly, smooth": DampedAnomaly(season, harmonics=smooth),
+            f"{season} anomalies, smooth, autoregression": on_anomalies(
+                season, Autoregression(4, seasonal_lags=("1D",)), smooth
+            ),
             f"{season} damped anomaly": DampedAnomaly(season),
             f"{season} smoothing": ExponentialSmoothing(season),
             f"{season} autoregression": Autoregression(4, seasonal_lags=tuple(dict.fromkeys(("1D", season)))),
@@ -118,8 +126,8 @@ def rivals(setting: Setting) -> dict[str, Any]:
     return found
 
 
-def on_anomalies(season: str, model: Any) -> GridPipeline:
-    return GridPipeline([("season", SeasonalAnomaly(season)), ("model", model)])
+def on_anomalies(season: str, model: Any, harmonics: int | None = None) -> GridPipeline:
+    return GridPipeline([("season", SeasonalAnomaly(season, harmonics=harmonics)), ("model", model)])
 
 
 def mim(setting: Setting, epochs: int, seed: int, device: str, **options: Any) -> GridPipeline:
@@ -143,7 +151,7 @@ def mim(setting: Setting, epochs: int, seed: int, device: str, **options: Any) -
             "accelerator": device,
         },
     )
-    first = setting.differences or SeasonalAnomaly(setting.seasons[0])
+    first = setting.differences or SeasonalAnomaly(setting.seasons[0], harmonics=setting.harmonics)
     return GridPipeline(
         [("stationary", first), ("scale", GridScaler("standard", deviations=3)), ("mim", network)]
     )

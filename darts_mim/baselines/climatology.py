@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from darts_mim.baselines.base import Past
-from darts_mim.baselines.seasonal import Seasonal, is_year, require_seen
-from darts_mim.grid.times import fixed_step, position_in_period, positive, steps_between
+from darts_mim.baselines.seasonal import Seasonal, require_seen
+from darts_mim.grid.harmonics import smooth_cycle
+from darts_mim.grid.times import position_in_period, steps_between
 
 
 class Climatology(Seasonal):
@@ -65,19 +66,8 @@ class Climatology(Seasonal):
         positions, n = position_in_period(times, self.period, step=self.step_)
         means, counts = means_at(values, positions, n)
         if self.harmonics is not None:
-            curves = n // 365 if is_year(self.period) and fixed_step(self.step_) is not None else 1
-            harmonics = self._checked_harmonics(n // curves)
-            means = _smooth(means, counts, harmonics, curves)
+            means = smooth_cycle(means, counts, self.harmonics, period=self.period, step=self.step_)
         self.climatology_ = means
-
-    def _checked_harmonics(self, n: int) -> int:
-        harmonics = positive(self.harmonics or 0, "harmonics")
-        if 2 * harmonics >= n:
-            raise ValueError(
-                f"harmonics={harmonics} came for the {n} positions of a curve over period={self.period!r}, "
-                f"which tell at most {(n - 1) // 2} apart. Pass fewer, or None for the mean at each position."
-            )
-        return harmonics
 
     def _normal(self, times: pd.DatetimeIndex) -> np.ndarray:
         """(time, component): the mean for each time; an error if it is off the learnt step."""
@@ -109,48 +99,3 @@ def means_at(values: np.ndarray, positions: np.ndarray, n: int) -> tuple[np.ndar
     means = np.full(counts.shape, np.nan)
     means[seen] = np.divide(sums, counts[seen], out=means[seen], where=counts[seen] > 0)
     return means, counts
-
-
-def _smooth(means: np.ndarray, counts: np.ndarray, harmonics: int, curves: int) -> np.ndarray:
-    """(position, component): the curves of least squares through all values that the means are of.
-
-    A weighted fit to the means, by how many values each is of, has the same solution as one to the values.
-
-    Args:
-        means: (position, component); NaN where ``counts`` is 0.
-        counts: (position, component).
-        harmonics: Pairs of sine and cosine.
-        curves: Every so many positions belong to one curve: the times of the day.
-    """
-    n = len(means) // curves
-    phases = 2 * np.pi * np.outer(np.arange(n) / n, np.arange(1, harmonics + 1))
-    basis = np.concatenate([np.ones((n, 1)), np.cos(phases), np.sin(phases)], axis=1)
-    products = (basis[:, :, None] * basis[:, None, :]).reshape(n, -1)
-    smooth = np.empty_like(means)
-    for curve in range(curves):
-        weights = counts[curve::curves]
-        values = np.where(weights > 0, means[curve::curves], 0.0)
-        alike = (weights == weights[:, :1]).all()  # without missing values one inverse serves all cells
-        gram = (weights[:, : 1 if alike else None].T @ products).reshape(-1, basis.shape[1], basis.shape[1])
-        moments = (weights * values).T @ basis
-        # the pseudo-inverse: of cells with few positions it takes the smallest coefficients
-        coefficients = (np.linalg.pinv(gram, hermitian=True) @ moments[:, :, None])[..., 0]
-        bridged = _stretches(weights == 0) < n / (2 * harmonics)
-        smooth[curve::curves] = np.where(bridged, basis @ coefficients.T, np.nan)
-    return smooth
-
-
-def _stretches(unseen: np.ndarray) -> np.ndarray:
-    """(position, component): how many positions the stretch has that an unseen one is in; 0 for a seen one.
-
-    The first position follows the last.
-
-    >>> _stretches(np.array([[True], [False], [False], [True], [True]])).ravel()
-    array([3, 0, 0, 3, 3])
-    """
-    n = len(unseen)
-    rows = np.arange(3 * n)[:, None]
-    seen = ~np.tile(unseen, (3, 1))
-    before = np.maximum.accumulate(np.where(seen, rows, -n), axis=0)
-    after = np.minimum.accumulate(np.where(seen, rows, 4 * n)[::-1], axis=0)[::-1]
-    return np.where(unseen, (after - before - 1)[n : 2 * n], 0)

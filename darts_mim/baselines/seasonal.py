@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from pandas.tseries.frequencies import to_offset
 
 from darts_mim.baselines.base import Baseline, Past
 from darts_mim.errors import GapError
@@ -59,15 +58,6 @@ class SeasonalNaive(Seasonal):
 
     def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
         return past.values[reads]
-
-
-def is_year(period: str) -> bool:
-    """Whether the period is the year, whose positions are days or months.
-
-    >>> is_year("1YE"), is_year("365D")
-    (True, False)
-    """
-    return isinstance(to_offset(period), pd.offsets.YearBegin | pd.offsets.YearEnd)
 
 
 def require_seen(model: Baseline, normal: np.ndarray, times: pd.DatetimeIndex) -> None:

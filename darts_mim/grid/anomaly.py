@@ -8,6 +8,7 @@ import xarray as xr
 from pandas.tseries.offsets import BaseOffset
 
 from darts_mim.errors import GapError, TimeAxisError
+from darts_mim.grid.harmonics import smooth_cycle
 from darts_mim.grid.times import position_in_period, step_of, steps_between, times_of
 from darts_mim.grid.transformer import GridTransformer
 
@@ -20,12 +21,15 @@ class SeasonalAnomaly(GridTransformer):
 
     Args:
         period: A pandas offset that the step divides, e.g. "7D", "1D"; "1YE" for the year.
+        harmonics: Pairs of sine and cosine of a smooth mean, as in ``Climatology``: with few periods in
+            training the mean at each position is noise for a good part. None for that mean.
         time_dim: Name of the time dim, if it cannot be told.
         spatial_dims: Names of rows and columns, if they cannot be told.
         channel_dim: Name of the channel dim, if it cannot be told.
 
     Attributes:
-        climatology_: The means, float64, (position, channel, row, column), in the series' units.
+        climatology_: The means, or the smooth ones, float64, (position, channel, row, column), in the units
+            of the series.
         counts_: How many values each is the mean of.
         step_: The training series' step.
         start_: The training series' first time.
@@ -50,12 +54,14 @@ class SeasonalAnomaly(GridTransformer):
         self,
         period: str = "7D",
         *,
+        harmonics: int | None = None,
         time_dim: str | None = None,
         spatial_dims: tuple[str, str] | None = None,
         channel_dim: str | None = None,
     ) -> None:
         super().__init__(time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim)
         self.period = period
+        self.harmonics = harmonics
 
     def _learn(self, arrays: list[xr.DataArray]) -> None:
         times = times_of(arrays[0], self.grid_.time_dim)
@@ -74,6 +80,10 @@ class SeasonalAnomaly(GridTransformer):
             sums[found] += np.add.reduceat(values, first, axis=0)
             counts[found] += np.add.reduceat(seen.sum(axis=1), first, axis=0)
         means = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+        if self.harmonics is not None:
+            flat = (values.reshape(n_positions, -1) for values in (means, counts))
+            means = smooth_cycle(*flat, self.harmonics, period=self.period, step=self.step_)
+        means = means.reshape(sums.shape)
         dims = ("position", *self.grid_.canonical_dims)
         self.climatology_ = xr.DataArray(means, dims=dims)
         self.counts_ = xr.DataArray(counts, dims=dims)
@@ -88,7 +98,7 @@ class SeasonalAnomaly(GridTransformer):
         """The mean that belongs to each frame, lazy if the array is."""
         valid = _valid_times(array, self.grid_.time_dim)
         position = self._positions(valid)
-        seen = self.counts_.any(self.grid_.canonical_dims).values[position]
+        seen = self.climatology_.notnull().any(self.grid_.canonical_dims).values[position]
         if not seen.all():
             first = valid.values.ravel()[np.argmin(seen)]
             raise GapError(

@@ -107,3 +107,31 @@ def test_a_single_frame_and_a_single_forecast_have_their_own_times():
     back = anomaly.inverse_transform(forecast)
     assert back.dims == ("lead_time", "y", "x")
     np.testing.assert_allclose(back, series[30:35])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_smooth_mean_is_the_regression_of_each_cell_on_waves(dtype):
+    times = pd.date_range("2024-01-01", periods=500, freq="6h").delete([30, 31, 200])
+    series = series_at(times, dtype)
+    series[::3, 1, 2] = np.nan
+    smooth = SeasonalAnomaly("7D", harmonics=3).fit(series)
+    phase = 2 * np.pi * ((times - times[0]) / pd.Timedelta("7D")).to_numpy()
+    waves = np.stack([np.ones(len(times)), *(f(k * phase) for k in (1, 2, 3) for f in (np.sin, np.cos))], 1)
+    for cell in ((0, 0), (1, 2)):
+        values = series.values[:, *cell].astype(float)
+        known = np.isfinite(values)
+        fitted = waves @ np.linalg.lstsq(waves[known], values[known], rcond=None)[0]
+        anomaly = smooth.transform(series).values[:, *cell]
+        np.testing.assert_allclose(anomaly, values - fitted, atol=1e-9 if dtype == "float64" else 1e-4)
+    later = series.assign_coords(time=times + pd.Timedelta("14D"))
+    xr.testing.assert_allclose(smooth.inverse_transform(smooth.transform(later)), later)
+
+
+def test_a_smooth_mean_bridges_a_position_that_training_never_saw():
+    times = pd.date_range("2024-01-01", periods=56, freq="3h")
+    series = series_at(times[times.hour != 9])
+    with pytest.raises(GapError, match="never saw"):
+        SeasonalAnomaly("1D").fit(series).transform(series_at(times))
+    assert SeasonalAnomaly("1D", harmonics=2).fit(series).transform(series_at(times)).notnull().all()
+    with pytest.raises(ValueError, match="harmonics=4 came for the 8 positions"):
+        SeasonalAnomaly("1D", harmonics=4).fit(series)
