@@ -81,8 +81,13 @@ class SeasonalAnomaly(GridTransformer):
             counts[found] += np.add.reduceat(seen.sum(axis=1), first, axis=0)
         means = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
         if self.harmonics is not None:
-            flat = (values.reshape(n_positions, -1) for values in (means, counts))
-            means = smooth_cycle(*flat, self.harmonics, period=self.period, step=self.step_)
+            means = smooth_cycle(
+                means.reshape(n_positions, -1),
+                counts.reshape(n_positions, -1),
+                self.harmonics,
+                period=self.period,
+                step=self.step_,
+            )
         means = means.reshape(sums.shape)
         dims = ("position", *self.grid_.canonical_dims)
         self.climatology_ = xr.DataArray(means, dims=dims)
