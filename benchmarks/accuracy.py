@@ -67,14 +67,19 @@ SETTINGS = {
         test=240, seasons=("7D", "1D"), harmonics=42, span=(None, "2008-06-08"), networks=2
     ),
     "era5_uk_t2m": Setting(
-        test=149, seasons=("1D",), differences=GridDifferencer(0, lags="1D"), networks=1, literature=False
+        test=149,
+        seasons=("1D",),
+        differences=GridDifferencer(0, lags="1D"),
+        epochs=4,
+        networks=1,
+        literature=False,
     ),
     "knmi_20100826_256": Setting(
         test=18,
         seasons=(),
         differences=GridDifferencer(),
         patch_size=8,
-        epochs=20,
+        epochs=10,
         networks=1,
         literature=False,
     ),
