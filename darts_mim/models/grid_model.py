@@ -311,7 +311,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         bounds: np.ndarray | None = None,
     ) -> TorchInferenceDataset:
         grids = self._learnt
-        if bounds is None:
+        if bounds is None and self.seasonal_lags:
             for one in series:
                 require_past(one, lag_steps(self.seasonal_lags, one), self.input_chunk_length)
         series, future_covariates = self._with_lags(series, future_covariates, n)

@@ -54,7 +54,7 @@ def require_past(series: TimeSeries, lags: Sequence[int], input_chunk_length: in
     Raises:
         TooShortError: If it does not.
     """
-    least = input_chunk_length + max(lags, default=0)
+    least = input_chunk_length + max(lags)
     if len(series) < least:
         raise TooShortError(
             f"The series to forecast from has {len(series)} frames; seasonal_lags and input_chunk_length "
