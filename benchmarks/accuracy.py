@@ -235,9 +235,9 @@ def verdict(runs: Sequence[dict[str, Any]]) -> str:
         pairs = enumerate(zip(run["skill"], run["low"], strict=True), 1)
         leads = [f"{lead}" if skill > 0 else f"({lead})" for lead, (skill, low) in pairs if not low > 0]
         short += [f"{run['forecaster']}, lead {' '.join(leads)}"] if leads else []
-    return (
-        f"Not surely ahead of: {'; '.join(short)}." if short else "MIM is surely ahead of all, at every lead."
-    )
+    if not short:
+        return "MIM is ahead of every rival at every lead, each time with its interval off zero."
+    return f"The interval is not off zero against {'; '.join(short)}. Elsewhere it is, and MIM ahead."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

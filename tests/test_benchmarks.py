@@ -173,6 +173,28 @@ def test_engines(tmp_path, capsys):
     assert "| bf16 | 0." in said
 
 
+def test_accuracy(tmp_path, capsys):
+    out, accuracy = tmp_path / "accuracy.json", benchmark("accuracy")
+    accuracy.main(["--quick", "--device", "cpu", "--out", str(out), "--html", str(tmp_path)])
+    runs = {run["forecaster"]: run for run in runs_of(out)}
+    assert runs["MIM"]["origins"] == 21 and "skill" not in runs["MIM"]
+    last, ours = runs["last frame"], runs["MIM"]
+    assert last["skill"] == pytest.approx(
+        [1 - a / b for a, b in zip(ours["mse"], last["mse"], strict=True)], abs=1e-3
+    )
+    assert "| last frame | 0." in capsys.readouterr().out
+    assert (tmp_path / "quick.html").exists()
+
+
+def test_what_accuracy_says_of_a_rival():
+    accuracy = benchmark("accuracy")
+    ahead = {"forecaster": "last frame", "skill": [0.5, 0.4], "low": [0.3, 0.1]}
+    close = {"forecaster": "drift", "skill": [0.1, -0.1, 0.2], "low": [-0.1, -0.2, 0.1]}
+    ours = {"forecaster": "MIM, one network", "skill": [0.01], "low": [-0.1]}
+    assert accuracy.verdict([ahead, ours]).startswith("MIM is ahead of every rival")
+    assert "not off zero against drift, lead 1 (2). Elsewhere" in accuracy.verdict([ahead, close])
+
+
 def test_unit_roots(tmp_path, capsys, in_this_process):
     out, unit_roots = tmp_path / "unit_roots.json", benchmark("unit_roots")
     with warnings.catch_warnings():  # the other libraries' own
