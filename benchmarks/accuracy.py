@@ -49,7 +49,6 @@ class Setting:
 
     test: int  # frames, at the end
     seasons: tuple[str, ...]  # MIM forecasts the anomalies of the first, unless differences are taken
-    harmonics: int | None = None  # of these anomalies, where the mean at each position is too noisy
     differences: GridDifferencer | None = None
     span: tuple[str | None, str | None] = (None, None)  # frames outside are left out
     patch_size: int = 2
@@ -63,9 +62,7 @@ SETTINGS = {
     "nybike_stsan": Setting(test=1296, seasons=("7D",)),
     "taxinyc_2010_2014": Setting(test=2208, seasons=("7D",), span=("2014-01-01", None), networks=2),
     # On the last day and a half the taxis stop reporting one by one: the collection ends.
-    "sf08_m32x32_t30": Setting(
-        test=240, seasons=("7D", "1D"), harmonics=42, span=(None, "2008-06-08"), networks=2
-    ),
+    "sf08_m32x32_t30": Setting(test=240, seasons=("1D", "7D"), span=(None, "2008-06-08"), networks=2),
     "era5_uk_t2m": Setting(
         test=149,
         seasons=("1D",),
@@ -156,7 +153,7 @@ def mim(setting: Setting, epochs: int, seed: int, device: str, **options: Any) -
             "accelerator": device,
         },
     )
-    first = setting.differences or SeasonalAnomaly(setting.seasons[0], harmonics=setting.harmonics)
+    first = setting.differences or SeasonalAnomaly(setting.seasons[0])
     return GridPipeline(
         [("stationary", first), ("scale", GridScaler("standard", deviations=3)), ("mim", network)]
     )
