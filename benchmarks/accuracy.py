@@ -197,14 +197,12 @@ def rows(result: BacktestResult, flow: xr.DataArray, setting: Setting) -> list[d
     for name in result.models:
         row: dict[str, Any] = {
             "forecaster": name,
-            "mse": [*(scale * result.scores["mse"].sel(model=name)).values],
+            "mse": (scale * result.scores["mse"].sel(model=name)).values.tolist(),
         }
         if name != "MIM":
             compared = result.compare("MIM", name)
-            row |= {part: [*compared[part].values] for part in ("skill", "low", "high", "p_value")}
-        found.append(
-            {key: [*map(float, value)] if key != "forecaster" else value for key, value in row.items()}
-        )
+            row |= {part: compared[part].values.tolist() for part in ("skill", "low", "high", "p_value")}
+        found.append(row)
     return found
 
 

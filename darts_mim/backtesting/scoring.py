@@ -57,7 +57,7 @@ def cell_statistics(metric: Metric, forecast: Series, observed: Series, grid: Gr
         ValueError: If the metric does not count cell by cell, or cannot score this forecast.
     """
     truth, field = grid.canonical(observed), grid.canonical(forecast)
-    if set(grid.spatial_dims) & set(metric.whole(truth, grid.spatial_dims)):
+    if not counts_cells(metric, truth, grid):
         raise ValueError(
             f"{metric} counts whole fields, so that one cell has no score. Ask for the cells of a metric "
             f"that counts cell by cell, such as mse, mae, bias or csi."
@@ -66,6 +66,11 @@ def cell_statistics(metric: Metric, forecast: Series, observed: Series, grid: Gr
         raise ValueError(said)
     require_same_coords(_one(field), truth)
     return count([metric], field, truth, ["init_time"])[0]
+
+
+def counts_cells(metric: Metric, truth: xr.DataArray, grid: Grid) -> bool:
+    """Whether a cell of the truth, in the grid's own order, has a score of its own."""
+    return not set(grid.spatial_dims) & set(metric.whole(truth, grid.spatial_dims))
 
 
 def _together(

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from darts_mim.backtesting.result import BacktestResult
+from darts_mim.backtesting.scoring import counts_cells
 from darts_mim.metrics.metric import Metric
 from darts_mim.plotting import in_print
 from darts_mim.report.words import number
@@ -126,10 +127,8 @@ class Duel:
     @property
     def counts_cells(self) -> bool:
         """Whether a cell has a score of its own."""
-        truth = self.result.grid.canonical(self.result.observed)
-        return not set(self.result.grid.spatial_dims) & set(
-            self.metric.whole(truth, self.result.grid.spatial_dims)
-        )
+        grid = self.result.grid
+        return counts_cells(self.metric, grid.canonical(self.result.observed), grid)
 
 
 def _tabled(result: BacktestResult) -> list[Metric]:
