@@ -31,3 +31,19 @@ class LeakError(ValueError):
 
 class LeakWarning(UserWarning):
     """Forecasts look as if they were made with knowledge of the frames that they are scored on."""
+
+
+class DamagedStoreError(OSError):
+    """Frames of a store cannot be read, or it cannot be told whether those that are read are data."""
+
+
+class StoreChangedError(DamagedStoreError):
+    """A store is not as it was when it was opened."""
+
+
+class AbsentChunksWarning(UserWarning):
+    """Chunks are absent from a store, and zarr reads fill values in their place."""
+
+
+class CostlyStoreWarning(UserWarning):
+    """The chunks of a store make training read it many times over."""

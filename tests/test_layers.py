@@ -14,6 +14,7 @@ MODULES = [path for path in FILES if path != Path("__init__.py")]  # the top is 
 RANKS = [
     {"errors"},
     {"nn", "grid", "metrics"},
+    {"stores"},
     {"models", "baselines", "pipeline"},
     {"backtesting"},
     {"page", "report", "plotting", "diagnostics", "datasets", "demo", "cli"},
@@ -26,6 +27,7 @@ OUTSIDE = {
     "nn": {"jaxtyping", "torch"},
     "grid": {"cf_xarray", "dask", "numpy", "pandas", "sklearn", "xarray"},
     "metrics": {"dask", "numpy", "scipy", "xarray"},
+    "stores": {"dask", "numpy", "pandas", "rich", "sklearn", "xarray", "zarr"},
 }
 OUTSIDE_OF_ONE_FILE = {"nn/released.py": {"numpy"}}  # checkpoints are NumPy arrays
 DARTS = {"darts", "lightning", "pytorch_lightning"}

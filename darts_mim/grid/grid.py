@@ -11,6 +11,7 @@ import xarray as xr
 from darts_mim.errors import GapError, GridDimsError, GridMismatchError, TooShortError
 from darts_mim.grid import encoding
 from darts_mim.grid.dims import FORECAST_DIMS, find_dims
+from darts_mim.grid.lazy import as_dask
 from darts_mim.grid.times import times_of
 from darts_mim.grid.variables import Gridded, Variable, as_float, float_type, one_array, stack, variables_of
 
@@ -135,7 +136,7 @@ class Grid:
         arrays = [frame] if isinstance(frame, xr.DataArray) else frame.data_vars.values()
         if not any(array.isnull().values.any() for array in arrays):
             return self  # a cell that is NaN at all times is NaN in the first frame
-        mask = self.canonical(series).isnull().all(self.time_dim).values
+        mask = self.canonical(as_dask(series)).isnull().all(self.time_dim).values
         if mask.all():
             raise GapError("Every value of the series is NaN. Check how it was read or masked.")
         return replace(self, mask=mask) if mask.any() else self

@@ -1,7 +1,8 @@
 """Series that are not in memory: on a disk, or still to be computed."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import xarray as xr
 
 T = TypeVar("T", xr.DataArray, xr.Dataset)
@@ -10,7 +11,6 @@ T = TypeVar("T", xr.DataArray, xr.Dataset)
 def is_lazy(series: xr.DataArray | xr.Dataset) -> bool:
     """Whether some of the values are not in memory: dask's, or a file's that was opened and not loaded.
 
-    >>> import numpy as np
     >>> field = xr.DataArray(np.zeros((4, 2)), dims=("time", "x"))
     >>> is_lazy(field), is_lazy(field.chunk(time=2))
     (False, True)
@@ -29,5 +29,26 @@ def as_dask(series: T) -> T:
         return series.map(as_dask, keep_attrs=True) if is_lazy(series) else series
     if not is_lazy(series) or series.chunks is not None:
         return series
-    stored = series.encoding.get("preferred_chunks", {})
-    return series.chunk({dim: stored.get(dim, "auto") for dim in series.dims})
+    return series.chunk({dim: _chunks(series, axis) for axis, dim in enumerate(series.dims)})
+
+
+def _chunks(array: xr.DataArray, axis: int) -> tuple[int, ...] | str:
+    """Sizes along a dim, of the chunks that are stored; a part of an array may begin amid a chunk."""
+    dim, size = array.dims[axis], array.shape[axis]
+    stored = array.encoding.get("preferred_chunks", {}).get(dim)
+    if not isinstance(stored, int):
+        return "auto"
+    start = _selected(array)[axis].start or 0
+    ends = np.arange((start // stored + 1) * stored, start + size, stored) - start
+    return tuple(np.diff(ends, prepend=0, append=size).tolist())
+
+
+def _selected(array: xr.DataArray) -> list[slice]:
+    """Which part of a file's array it is, as far as slices say so."""
+    held: Any = array.variable._data  # pyright: ignore[reportPrivateUsage]
+    while hasattr(held, "array") and not hasattr(held, "key"):
+        held = held.array
+    key = held.key.tuple if hasattr(held, "key") else ()
+    slices = [one for one in key if isinstance(one, slice)]
+    plain = len(slices) == array.ndim and all(one.step in (None, 1) for one in slices)
+    return slices if plain else [slice(0, None)] * array.ndim

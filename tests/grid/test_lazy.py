@@ -41,6 +41,20 @@ def test_dask_has_the_chunks_of_the_store(stored, chunks):
     xr.testing.assert_identical(as_dask(opened).compute(), rain.to_dataset())
 
 
+@pytest.mark.parametrize(
+    ("part", "chunks"), [(slice(3, 9), (1, 4, 1)), (slice(4, 8), (4,)), (slice(5, 7), (2,))]
+)
+def test_a_part_keeps_the_borders_of_the_chunks(stored, part, chunks):
+    rain, path = stored
+    for opened in (
+        xr.open_zarr(path, chunks=None, consolidated=False),
+        xr.open_zarr(path, consolidated=False),
+    ):
+        lazy = as_dask(opened["rain"].isel(time=part))
+        assert lazy.chunksizes["time"] == chunks
+        np.testing.assert_array_equal(lazy, rain.isel(time=part))
+
+
 def test_what_is_in_memory_stays_as_it_is(stored):
     rain, _ = stored
     assert as_dask(rain) is rain
