@@ -133,6 +133,7 @@ class MIMNetwork(nn.Module):
         true_future: Float[Tensor, "batch {horizon} channel height width"] | None = None,
         teacher_mask: Float[Tensor, "batch {horizon-1}"] | None = None,
         covariates: Float[Tensor, "batch steps covariate rows columns"] | None = None,
+        seen: Float[Tensor, "#batch folded rows columns"] | None = None,
     ) -> Tensor:
         """Every generated frame: observed frames 2..T rebuilt, then the forecast.
 
@@ -142,6 +143,8 @@ class MIMNetwork(nn.Module):
             true_future: The frames to forecast, for scheduled sampling.
             teacher_mask: 1 where the true frame is fed in place of the generated one, at steps T+1 on.
             covariates: What is known when frame t is read, for t = 1..T-1+horizon, on the patched grid.
+            seen: 1 where a cell is observed, 0 where nothing ever is, patched; a generated frame is fed back
+                as 0 there.
 
         Returns:
             (batch, T - 1 + horizon, channel, height, width), and a last axis for the numbers of a
@@ -168,7 +171,7 @@ class MIMNetwork(nn.Module):
                 frame = frames[:, t]
             else:
                 assert last is not None
-                frame = self._fed_back(last)
+                frame = self._fed_back(last) if seen is None else self._fed_back(last) * seen
                 if truth is not None and teacher_mask is not None:
                     fed = teacher_mask[:, t - known, None, None, None]
                     frame = fed * truth[:, t - known] + (1 - fed) * frame
