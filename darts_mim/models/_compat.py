@@ -10,6 +10,8 @@ from darts.models.forecasting.pl_forecasting_module import io_processor as io_pr
 from darts.models.forecasting.torch_forecasting_model import (
     MixedCovariatesTorchModel as MixedCovariatesTorchModel,
 )
+from darts.utils.data.torch_datasets._data_module import TorchDataModule as TorchDataModule
+from darts.utils.data.torch_datasets.dataset import TorchDataset as TorchDataset
 from darts.utils.data.torch_datasets.inference_dataset import (
     SequentialTorchInferenceDataset as SequentialTorchInferenceDataset,
 )

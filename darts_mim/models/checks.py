@@ -10,6 +10,7 @@ import xarray as xr
 from darts_mim.errors import GapError, NotScaledWarning, TooShortError
 from darts_mim.grid.windows import WHOLE, row_kinds
 from darts_mim.models._compat import SequentialTorchInferenceDataset, TimeSeries
+from darts_mim.models.lazy_series import LazyTimeSeries, values_of
 
 UNIT_SCALE = 10.0  # a root mean square beyond it is far from what a network is initialised for
 
@@ -58,7 +59,7 @@ def require_whole_input(series: TimeSeries, wanted: int, masked: np.ndarray | No
             f"The series has {len(series)} frames; a forecast reads {wanted} (input_chunk_length). "
             f"Pass at least {wanted}."
         )
-    kinds = row_kinds(series.all_values(copy=False)[-wanted:, :, 0], masked)
+    kinds = row_kinds(values_of(series)[-wanted:], masked)
     if broken := [str(time) for time in series.time_index[-wanted:][kinds != WHOLE]]:
         raise GapError(
             f"{len(broken)} of the {wanted} frames to forecast from are missing or hold NaN, the first "
@@ -87,8 +88,7 @@ def require_whole_covariates(dataset: SequentialTorchInferenceDataset) -> None:
 def warn_if_not_scaled(series: TimeSeries | Sequence[TimeSeries]) -> None:
     """Warn, at the line that called ``fit``, if the network would see values far from 1."""
     several = [series] if isinstance(series, TimeSeries) else series
-    # a thousand frames tell the scale, and a large series is not copied for it
-    scale = max(_root_mean_square(one.all_values(copy=False)[:: 1 + len(one) // 1000]) for one in several)
+    scale = max(_root_mean_square(_some_frames(one)) for one in several)
     if scale > UNIT_SCALE:
         warnings.warn(
             f"The series' root mean square is {scale:.4g}, and the network is made for values near 1. "
@@ -97,6 +97,14 @@ def warn_if_not_scaled(series: TimeSeries | Sequence[TimeSeries]) -> None:
             NotScaledWarning,
             stacklevel=3,
         )
+
+
+def _some_frames(series: TimeSeries) -> np.ndarray:
+    """As many as tell the scale: a large series is not copied for it, nor read."""
+    values = values_of(series)
+    if not isinstance(series, LazyTimeSeries):
+        return values[:: 1 + len(series) // 1000]
+    return np.concatenate([values[row : row + 1] for row in np.linspace(0, len(series) - 1, 8, dtype=int)])
 
 
 def _root_mean_square(values: np.ndarray) -> float:

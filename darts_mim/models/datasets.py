@@ -14,6 +14,10 @@ from darts_mim.models._compat import (
     TorchTrainingDataset,
     TorchTrainingSample,
 )
+from darts_mim.models.crops import Crops
+from darts_mim.models.lazy_series import LazyTimeSeries, values_of
+from darts_mim.models.reading import Reading, shuffled
+from darts_mim.models.seasonal_lags import lags_of
 
 
 class GridTrainingDataset(TorchTrainingDataset):
@@ -35,6 +39,8 @@ class GridTrainingDataset(TorchTrainingDataset):
         sample_weight: As in darts.
         use_static_covariates: As in darts.
         time_reversal: Draw every window a second time with time reversed (docs/paper.md, row R15).
+        crops: Draw a part of the grid instead of the whole; None for the whole.
+        crops_per_window: How many parts of each window are drawn in an epoch.
 
     Attributes:
         count: How many windows there are; windows that lack covariates count as holding NaN.
@@ -59,11 +65,15 @@ class GridTrainingDataset(TorchTrainingDataset):
         sample_weight: Sequence[TimeSeries] | str | None = None,
         use_static_covariates: bool = False,
         time_reversal: bool = False,
+        crops: Crops | None = None,
+        crops_per_window: int = 1,
     ) -> None:
         super().__init__()
         self.length = input_chunk_length + output_chunk_length
         self.input_chunk_length = input_chunk_length
         self.time_reversal = time_reversal
+        self.crops, self.crops_per_window = crops, crops_per_window
+        self.seed = 0  # of the crops, another in each epoch
         longest = max(len(one) for one in series)
         if longest < self.length:
             raise TooShortError(
@@ -83,9 +93,10 @@ class GridTrainingDataset(TorchTrainingDataset):
         self.count = WindowCount(total=0, used=0, gap=0, nan=0)
         covariates = ((past_covariates, input_chunk_length), (future_covariates, self.length))
         indices: list[np.ndarray] = []
+        used: list[np.ndarray] = []  # starts of windows, as rows
         for k, target in enumerate(series):
             skipped = max(0, len(target) - self.length) % stride
-            kinds = row_kinds(target.all_values(copy=False)[skipped:, :, 0], masked)
+            kinds = _kinds(target, masked)[skipped:]
             whole, count = whole_windows(kinds, self.length, stride=stride)
             starts = whole + skipped
             for several, length in covariates:
@@ -95,21 +106,48 @@ class GridTrainingDataset(TorchTrainingDataset):
             from_end = (len(target) - self.length - starts)[::-1][:max_samples_per_ts]
             self.count += replace(count, used=len(from_end), nan=count.nan + len(whole) - len(starts))
             indices.append(k * self.windows.max_samples_per_ts + from_end)
+            used.append(len(target) - self.length - from_end)
         self.indices = np.concatenate(indices)
         if not len(self.indices):
             raise GapError(
                 f"No window is whole: {self.count}. Fill the gaps, e.g. .interpolate_na('time'), extend the "
                 f"covariates over the series, or shorten the chunks (a window has {self.length} frames)."
             )
+        frames = [one.frames if isinstance(one, LazyTimeSeries) else None for one in series]
+        for one in frames:
+            if one is not None:
+                one.warn_if_costly(self.length, None if crops is None else crops.size)
+        self.reading = None
+        if any(one is not None for one in frames):
+            back = lags_of(future_covariates[0]) if future_covariates else ()
+            self.reading = Reading(frames, used, length=self.length, back=back)
 
     def __len__(self) -> int:
-        return len(self.indices) * (2 if self.time_reversal else 1)
+        return len(self.indices) * (2 if self.time_reversal else 1) * self.crops_per_window
 
     def __getitem__(self, index: int) -> TorchTrainingSample:
-        """A window; the second half of the indices gives the windows again, backwards."""
-        reverse, position = divmod(index, len(self.indices))
+        """A window; further on the indices give the windows again, backwards, and other parts of them."""
+        turn, position = divmod(index, len(self.indices))
         sample = self.windows[int(self.indices[position])]
-        return self._reversed(sample) if reverse else sample
+        if self.time_reversal and turn % 2:
+            sample = self._reversed(sample)
+        if self.crops is not None:
+            sample = self.crops.cut(sample, np.random.default_rng([self.seed, index]))
+        if self.reading is not None:
+            self.reading.drawn(position)
+        return sample
+
+    def order(self, seed: int) -> Sequence[int]:
+        """All indices, shuffled: of series in memory as torch does it, of others block by block."""
+        self.seed = seed
+        if self.reading is None:
+            return shuffled(len(self), seed).tolist()
+        return self.reading.order(np.arange(len(self)) % len(self.indices), seed).tolist()
+
+    def announce(self, indices: Sequence[int]) -> None:
+        """Say which indices will be drawn, in this order, so that frames are read ahead; none ends that."""
+        if self.reading is not None:
+            self.reading.announce(np.asarray(indices, dtype=int) % len(self.indices))
 
     def _reversed(self, sample: TorchTrainingSample) -> TorchTrainingSample:
         past, future = self._flip(sample.past_target, sample.future_target)
@@ -135,6 +173,13 @@ def _covered(target: TimeSeries, covariates: TimeSeries, length: int) -> np.ndar
             f"The covariates are on a step of {covariates.freq_str}, the series of {target.freq_str}. Bring "
             f"them to one, e.g. .resample(time=...)."
         )
-    kinds = pd.Series(row_kinds(covariates.all_values(copy=False)[..., 0]), index=covariates.time_index)
+    kinds = pd.Series(_kinds(covariates), index=covariates.time_index)
     starts, _ = whole_windows(kinds.reindex(target.time_index, fill_value=MISSING).to_numpy(), length)
     return starts
+
+
+def _kinds(series: TimeSeries, masked: np.ndarray | None = None) -> np.ndarray:
+    """What each frame is good for; frames that are not in memory know their mask."""
+    if isinstance(series, LazyTimeSeries):
+        return series.frames.kinds
+    return row_kinds(values_of(series), masked)

@@ -78,14 +78,14 @@ def takes_grids(method: Callable[..., Any]) -> Callable[..., Any]:
     """Let a darts method take a DataArray or Dataset wherever it takes a TimeSeries.
 
     Args:
-        method: Of an object that says in ``dims`` how to tell the dims of a grid.
+        method: Of an object that says in ``entry`` how a grid comes in: which dims are which.
     """
     _, *names = inspect.signature(method).parameters
 
     @functools.wraps(method)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         named = dict(zip(names, args, strict=False)) | kwargs
-        return method(self, **arguments_to_darts(named, self.dims))
+        return method(self, **arguments_to_darts(named, self.entry))
 
     return wrapped
 

@@ -1,11 +1,13 @@
 """The base of the models: darts' torch model, with doors for xarray, for gaps and for scikit-learn."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from dask.utils import parse_bytes
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, TargetTags
 
@@ -26,6 +28,8 @@ from darts_mim.models.checks import (
     require_whole_input,
     warn_if_not_scaled,
 )
+from darts_mim.models.crops import Crops, CropWeight, require_within, uncut
+from darts_mim.models.data_module import GridDataModule, require_no_injection
 from darts_mim.models.datasets import GridTrainingDataset
 from darts_mim.models.doors import (
     arguments_to_darts,
@@ -40,12 +44,17 @@ from darts_mim.models.doors import (
 )
 from darts_mim.models.forecasts import Forecasts
 from darts_mim.models.learnt import FUTURE, PAST, SERIES, LearntGrids
-from darts_mim.models.light_trainer import LightTrainer, device_of
+from darts_mim.models.light_trainer import LightTrainer, device_of, on_one_device, require_one_device
 from darts_mim.models.module import GridModule
+from darts_mim.models.parts import Layout
 from darts_mim.models.seasonal_lags import lag_steps, require_lags, require_past, with_lags
+from darts_mim.stores.fingerprint import VERSIONS, state_of, unread
+from darts_mim.stores.forecast_store import stored_forecast
+from darts_mim.stores.stored_history import require_one, stored_history
 
 DIMS = ("time_dim", "spatial_dims", "channel_dim")
 TRAINING = ("loss_frames", "sampling_steps", "time_reversal", "lr", "lr_schedule")
+PARTS = ("crop_size", "crops_per_window", "crop_weight", "tile_size", "tile_overlap")
 
 
 class GridForecastingModel(MixedCovariatesTorchModel):
@@ -61,9 +70,19 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     origins that do are left out of a backtest. Cells that are NaN at all times, such as land, are
     masked: read as 0, left out of the loss, NaN in forecasts.
 
+    A series that is not in memory, such as a zarr store's, is never loaded whole. Windows of it are drawn in
+    an order in which every chunk is read once an epoch, ahead of its use; if it fits ``cache_size``, in that
+    of a series in memory. With ``to=``, the path of a zarr store, ``predict`` and ``historical_forecasts``
+    write there, a block of origins at a time, and give back what is read from it when it is asked for. The
+    store is complete or absent: a run that was stopped goes on when it is asked for the same again.
+
     Args:
         seasonal_lags: How long ago the frames were that stand beside each frame read.
         time_reversal: Train on every window a second time, backwards.
+        crop_size: Rows and columns of the parts of the grid to train on; None for the whole.
+        crops_per_window: How many parts of each window are drawn in an epoch.
+        crop_weight: What each cell of a window counts when parts are drawn; None for all alike.
+        cache_size: Memory for frames of a series that is read from where it is stored.
         use_static_covariates: Read the static covariates of a TimeSeries that has some.
         time_dim: Which dim is time, where it cannot be told.
         spatial_dims: Rows and columns, where they cannot be told.
@@ -82,6 +101,10 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         *,
         seasonal_lags: Sequence[int | str],
         time_reversal: bool,
+        crop_size: tuple[int, int] | None,
+        crops_per_window: int,
+        crop_weight: CropWeight | None,
+        cache_size: int | str,
         use_static_covariates: bool,
         time_dim: str | None,
         spatial_dims: Sequence[str] | None,
@@ -96,8 +119,14 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         self.pl_module_params = self._extract_pl_module_params(**self.model_params)
         self.seasonal_lags = tuple(seasonal_lags)
         self.time_reversal = time_reversal
+        self.crop_size, self.crops_per_window, self.crop_weight = crop_size, crops_per_window, crop_weight
         self._considers_static_covariates = use_static_covariates
-        self.dims = {"time_dim": time_dim, "spatial_dims": spatial_dims, "channel_dim": channel_dim}
+        self.entry = {  # how series come in
+            "time_dim": time_dim,
+            "spatial_dims": spatial_dims,
+            "channel_dim": channel_dim,
+            "cache_bytes": parse_bytes(cache_size),
+        }
         self._grids: LearntGrids | None = None
         self._fitted_on_xarray = False
         self._future_covariates_came = False
@@ -108,7 +137,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     @like(MixedCovariatesTorchModel.fit)
     def fit(self, series: Any, *args: Any, **kwargs: Any) -> Self:  # noqa: D102
         require_series(series)
-        entered = to_darts(series, self.dims)
+        entered = to_darts(series, self.entry)
         if not self.model_params.get("use_reversible_instance_norm"):
             warn_if_not_scaled(entered)
         takes_grids(MixedCovariatesTorchModel.fit)(self, entered, *args, **kwargs)
@@ -116,9 +145,15 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         return self
 
     @like(MixedCovariatesTorchModel.predict)
-    def predict(self, n: int, series: Any = None, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def predict(  # noqa: D102
+        self, n: int, series: Any = None, *args: Any, to: str | Path | None = None, **kwargs: Any
+    ) -> Any:
         n = positive(n, "n")
         self._require_fitted()
+        if to is not None:
+            require_one(series)
+            asked = (VERSIONS, state_of(self), unread(series), n, args, kwargs)
+            return stored_forecast(to, lambda: self.predict(n, series, *args, **kwargs), asked=asked)
         if series is not None:
             require_series(series)
         elif self.training_series is None:
@@ -128,7 +163,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             )
         kwargs.setdefault("show_warnings", False)  # about re-encoding past one chunk, which is not done here
         asked_in_xarray = self._fitted_on_xarray if series is None else is_gridded(series)
-        entered: Any = self.training_series if series is None else to_darts(series, self.dims)
+        entered: Any = self.training_series if series is None else to_darts(series, self.entry)
         # always a list, so that what comes is not made a TimeSeries before it is made a grid
         forecasts = takes_grids(MixedCovariatesTorchModel.predict)(
             self, n, _several(entered), *args, **kwargs
@@ -137,12 +172,16 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         return answer[0] if isinstance(entered, TimeSeries) else answer
 
     @like(MixedCovariatesTorchModel.historical_forecasts)
-    def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def historical_forecasts(  # noqa: D102
+        self, series: Any, *args: Any, to: str | Path | None = None, **kwargs: Any
+    ) -> Any:
         require_series(series)
+        if to is not None:
+            return self._stored_history(series, to, **kwargs)
         gridded = is_gridded(series)
         if gridded:  # darts' own defaults: fit at every origin, keep the last frame of each forecast
             kwargs = {"retrain": False, "last_points_only": False, "show_warnings": False} | kwargs
-        entered = to_darts(series, self.dims)
+        entered = to_darts(series, self.entry)
         if kwargs.get("retrain") is False:
             self._require_fitted()
             for one in _several(entered):
@@ -155,6 +194,39 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         if not kwargs["retrain"] and not kwargs["last_points_only"]:
             forecasts = without_broken(forecasts, self._learnt.masked(SERIES))
         return gather(forecasts, series, last_points_only=kwargs["last_points_only"])
+
+    def _stored_history(
+        self,
+        series: Any,
+        to: str | Path,
+        *,
+        forecast_horizon: int = 1,
+        start: Any = None,
+        stride: int = 1,
+        num_samples: int = 1,
+        **kwargs: Any,
+    ) -> Any:
+        if kwargs.get("retrain") or kwargs.get("last_points_only"):
+            raise ValueError(
+                "to= writes whole forecasts of the fitted model. Leave retrain and last_points_only out; to "
+                "fit again on the way, use backtest(..., refit_every=, store=)."
+            )
+        self._require_fitted()
+
+        def ask(part: Any, **when: Any) -> Any:
+            return self.historical_forecasts(part, num_samples=num_samples, **when, **kwargs)
+
+        return stored_history(
+            to,
+            ask,
+            series,
+            forecast_horizon=forecast_horizon,
+            start=start,
+            stride=stride,
+            num_samples=num_samples,
+            asked=(VERSIONS, state_of(self), unread(series), kwargs),
+            **{name: self.entry[name] for name in DIMS},
+        )
 
     @like(MixedCovariatesTorchModel.backtest)
     def backtest(self, series: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
@@ -223,14 +295,24 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         return inputs, parameters
 
     def _setup_for_train(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return super()._setup_for_train(*args, **_pinned(kwargs))
+        self.trainer_params.setdefault("use_distributed_sampler", False)  # see WindowBatches
+        with uncut(*args, *kwargs.values()):
+            arguments = super()._setup_for_train(*args, **_pinned(kwargs))
+        require_no_injection(arguments["trainer"])
+        return arguments | {"datamodule": GridDataModule.like(arguments["datamodule"])}
 
     def _setup_for_predict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        require_one_device(kwargs.get("trainer"))
         kept, light = self.trainer, self._light_trainer(**kwargs)
-        if light is None:
-            return super()._setup_for_predict(*args, **_pinned(kwargs))
-        arguments = super()._setup_for_predict(*args, **_pinned(kwargs | {"trainer": light}))
-        self.trainer = kept
+        if light is not None:
+            kwargs["trainer"] = light
+        asked, self.trainer_params = self.trainer_params, on_one_device(self.trainer_params)
+        try:
+            arguments = super()._setup_for_predict(*args, **_pinned(kwargs))
+        finally:
+            self.trainer_params = asked
+        if light is not None or (kept is not None and kept.world_size > 1):
+            self.trainer = kept  # the one of several devices knows which of them writes files
         return arguments
 
     def _light_trainer(
@@ -245,7 +327,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         """One that forecasts as Lightning's would, if there is nothing else for that one to do."""
         one_batch = len(dataset) <= (batch_size or self.batch_size)
         bar = verbose or (verbose is None and not one_batch and self._shows_progress)
-        device = None if bar or trainer is not None else device_of(self.trainer_params)
+        device = None if bar or trainer is not None else device_of(on_one_device(self.trainer_params))
         return None if device is None else LightTrainer(device)
 
     @property
@@ -299,7 +381,32 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             max_samples_per_ts=max_samples_per_ts,
             sample_weight=sample_weight,
             use_static_covariates=self.uses_static_covariates,
+            crops=self._crops(grids),
+            crops_per_window=self.crops_per_window,
         )
+
+    def _crops(self, grids: LearntGrids) -> Crops | None:
+        """Which parts of the grid are trained on; None for the whole."""
+        grid, size = grids.grid(SERIES), self.crop_size
+        if size is None:
+            return None
+        require_within("crop_size", size, (1, 1) if grid is None else (grid.height, grid.width))
+        if grid is None:
+            return None
+        return Crops(
+            size=size,
+            layout=Layout(
+                shape=grid.shape,
+                gridded_past=grids.n_channels(PAST),
+                gridded_future=self._gridded_future(grids),
+            ),
+            weight=self.crop_weight,
+            masked=grids.masked(SERIES),
+        )
+
+    def _gridded_future(self, grids: LearntGrids) -> int:
+        """Channels of the future covariates that lie on the grid, frames of a season ago among them."""
+        return grids.n_channels(FUTURE) + len(self.seasonal_lags) * grids.n_channels(SERIES)
 
     def _build_inference_dataset(
         self,
@@ -364,10 +471,14 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             "shape": (train_sample.past_target.shape[1], 1, 1) if grid is None else grid.shape,
             "observed": None if masked is None else np.flatnonzero(~masked).tolist(),
             "gridded_past": grids.n_channels(PAST),
-            "gridded_future": grids.n_channels(FUTURE) + len(self.seasonal_lags) * grids.n_channels(SERIES),
+            "gridded_future": self._gridded_future(grids),
         }
 
     # Saving and copying
+
+    def _create_save_dirs(self) -> None:
+        """As in darts, by several processes at once."""
+        (Path(self.work_dir) / self.model_name).mkdir(parents=True, exist_ok=True)
 
     @like(MixedCovariatesTorchModel.save)
     def save(self, path: str | None = None, clean: bool = False) -> None:  # noqa: D102
@@ -432,7 +543,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     @property
     def _ckpt_skipped_params(self) -> list[str]:
         """Arguments that may differ from those of the model whose weights are loaded."""
-        return [*super()._ckpt_skipped_params, *TRAINING, *DIMS]
+        return [*super()._ckpt_skipped_params, *TRAINING, *PARTS, *DIMS, "cache_size"]
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

@@ -10,6 +10,7 @@ import numpy as np
 from darts_mim.errors import GridMismatchError, TimeAxisError
 from darts_mim.grid.grid import METADATA_KEY, Grid
 from darts_mim.models._compat import TimeSeries, add_safe_globals
+from darts_mim.models.lazy_series import LazyTimeSeries
 
 SERIES, PAST, FUTURE = "series", "past_covariates", "future_covariates"
 
@@ -112,6 +113,8 @@ def _step(series: TimeSeries) -> str | None:
 
 
 def _zeroed(series: TimeSeries, masked: np.ndarray) -> TimeSeries:
+    if isinstance(series, LazyTimeSeries):
+        return series.on(series.frames.with_zero(masked))
     values = series.all_values(copy=True)
     values[:, np.flatnonzero(masked)] = 0.0  # numbers a time may stand behind the frames
     return series.with_values(values)

@@ -6,7 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.strategies import ParallelStrategy, Strategy
 from torch import Tensor, nn
 
 from darts_mim.models._compat import PLForecastingModule, TorchInferenceBatch
@@ -32,6 +33,9 @@ OF_FITTING = frozenset(  # a Trainer's arguments that change no forecast
         "num_sanity_val_steps",
         "val_check_interval",
     }
+)
+OF_SEVERAL_DEVICES = frozenset(
+    {"devices", "num_nodes", "strategy", "sync_batchnorm", "use_distributed_sampler"}
 )
 FULL_PRECISION = (None, 32, "32", "32-true")
 ONE = (1, "1")
@@ -82,6 +86,47 @@ def evaluating(model: nn.Module) -> Generator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def on_one_device(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A Trainer's arguments for forecasting, where they were given for training on several devices.
+
+    Every process makes all forecasts, each on its own device: shared among devices, the forecasts would come
+    back in parts, and not all of them.
+
+    >>> on_one_device({"accelerator": "cpu", "devices": 2, "strategy": "ddp", "precision": "bf16-mixed"})
+    {'accelerator': 'cpu', 'precision': 'bf16-mixed', 'devices': 1}
+    """
+    strategy = arguments.get("strategy")
+    if isinstance(strategy, Strategy) and not isinstance(strategy, ParallelStrategy):
+        return dict(arguments)  # of one device already
+    asked = {name: value for name, value in arguments.items() if name not in OF_SEVERAL_DEVICES}
+    on_gpu = asked.get("accelerator", "auto") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return asked | {"devices": [_own_gpu(arguments.get("devices", "auto"))] if on_gpu else 1}
+
+
+def _own_gpu(devices: Any) -> int:
+    """The GPU that this process computes on, or the first of those asked for."""
+    if isinstance(devices, str) and "," in devices:
+        devices = [int(index) for index in devices.split(",") if index.strip()]
+    current = torch.cuda.current_device()
+    if not isinstance(devices, list | tuple):  # a number of them
+        return current
+    return current if current in devices else int(devices[0])
+
+
+def require_one_device(trainer: Trainer | None) -> None:
+    """Stop where forecasts would be shared among devices.
+
+    Raises:
+        ValueError: If the trainer is of several devices.
+    """
+    if trainer is not None and (devices := trainer.num_devices * trainer.num_nodes) > 1:
+        raise ValueError(
+            f"The trainer is of {devices} devices, and each would return a part of the forecasts. Leave "
+            f"trainer out, or pass one of one device: Trainer(devices=1). A model trained on several devices "
+            f"forecasts on one, in each process."
+        )
 
 
 def device_of(arguments: Mapping[str, Any]) -> torch.device | None:

@@ -1,6 +1,7 @@
 """MIMModel: Memory In Memory as a darts model on grids."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Self
 
 from torch import nn
@@ -13,12 +14,16 @@ from darts_mim.models._compat import (
     TorchTrainingSample,
     add_safe_globals,
 )
+from darts_mim.models.crops import CropWeight, require_within
 from darts_mim.models.grid_model import GridForecastingModel
 from darts_mim.models.module import GridModule, LossFrames, LRSchedule
 from darts_mim.nn.gates import require_odd
 from darts_mim.nn.initial import initialise_as_released
 from darts_mim.nn.mim import Ablation
 from darts_mim.nn.recurrent import ConvolutionChoice, MIMNetwork, Variant, require_kernel
+from darts_mim.nn.tiling import Tiling
+
+OVERLAP = 5  # kernels that tiles share: docs/paper.md has what is left of their edges
 
 
 class MIMModule(GridModule):
@@ -105,6 +110,21 @@ class MIMModel(GridForecastingModel):
         sampling_steps: Optimiser steps over which the chance to be fed a true frame past the observed ones
             falls from 1 to 0; the paper: 50 000. 0 feeds generated frames from the start.
         time_reversal: Train on every window a second time, backwards; the published program: yes.
+        crop_size: Rows and columns of the part of the grid that is drawn from each window to train and
+            validate on, where whole frames are too large; the forecast is of the whole grid. None trains on
+            the whole.
+        crops_per_window: Parts drawn from each window in an epoch.
+        crop_weight: What each cell counts when parts are drawn, (row, column), from the window's frames,
+            (time, channel, row, column), e.g. ``ShareAbove(0.1)`` for places where it rains. None draws all
+            places alike.
+        tile_size: Rows and columns of the overlapping tiles in which the whole grid is forecast, one at a
+            time, where it takes too much memory at once; multiples of ``patch_size``. Each is rolled out over
+            all steps by itself, as if there were nothing around it, and the forecasts are blended: what lies
+            beyond a tile's edge does not flow in, and the longer the forecast the farther inside that shows.
+        tile_overlap: Cells that neighbouring tiles share; by default 5 kernels, ``5 * kernel_size *
+            patch_size``, and half a tile at most. docs/paper.md has what is left of the edges.
+        cache_size: Memory for frames of a series that is read from where it is stored, in bytes or in words.
+            More of it shuffles better: more places of the series are read at a time.
         lr: Learning rate; the paper: 1e-3. ``optimizer_kwargs={"lr": ...}`` wins over it.
         lr_schedule: ``"constant"``, the paper's, or ``"cosine"``, to 0 over the whole training.
         use_static_covariates: Read the static covariates of a TimeSeries that has some: one number for
@@ -154,6 +174,12 @@ class MIMModel(GridForecastingModel):
         loss_frames: LossFrames = "all",
         sampling_steps: int = 0,
         time_reversal: bool = False,
+        crop_size: tuple[int, int] | None = None,
+        crops_per_window: int = 1,
+        crop_weight: CropWeight | None = None,
+        tile_size: tuple[int, int] | None = None,
+        tile_overlap: int | None = None,
+        cache_size: int | str = "256 MiB",
         lr: float = 1e-3,
         lr_schedule: LRSchedule = "constant",
         use_static_covariates: bool = True,
@@ -182,9 +208,23 @@ class MIMModel(GridForecastingModel):
             raise ValueError(
                 f"The quantiles are {likelihood.quantiles}; the median is fed back to the network. Add 0.5."
             )
+        crop_size, tile_size = _pair("crop_size", crop_size), _pair("tile_size", tile_size)
+        _require_at_least("crops_per_window", crops_per_window, 1)
+        _require_any_grid(variant, cell_channels, crop_size=crop_size, tile_size=tile_size)
+        if crop_size is None and (crop_weight is not None or crops_per_window > 1):
+            raise ValueError(
+                "crop_weight and crops_per_window are of crops, and crop_size is None. Pass it, e.g. "
+                "crop_size=(64, 64)."
+            )
+        if crop_size is not None:
+            _require_no_scale_of_cells(kwargs.get("use_reversible_instance_norm"))
         super().__init__(
             seasonal_lags=seasonal_lags,
             time_reversal=time_reversal,
+            crop_size=crop_size,
+            crops_per_window=crops_per_window,
+            crop_weight=crop_weight,
+            cache_size=cache_size,
             use_static_covariates=use_static_covariates,
             time_dim=time_dim,
             spatial_dims=spatial_dims,
@@ -206,6 +246,9 @@ class MIMModel(GridForecastingModel):
             "loss_frames": loss_frames,
             "sampling_steps": sampling_steps,
             "lr_schedule": lr_schedule,
+            "crop_size": crop_size,
+            "tile_size": tile_size,
+            "tile_overlap": _overlap(tile_size, tile_overlap, kernel_size, patch_size),
         }
 
     @classmethod
@@ -259,6 +302,9 @@ class MIMModel(GridForecastingModel):
 
     def _create_model(self, train_sample: TorchTrainingSample) -> PLForecastingModule:
         arguments = self.grid_arguments(train_sample) | self.module_arguments
+        for name in ("crop_size", "tile_size"):
+            if (size := arguments.get(name)) is not None:
+                require_within(name, size, arguments["shape"][1:])
         return MIMModule(**arguments, **(self.pl_module_params or {}))
 
 
@@ -270,6 +316,49 @@ def _require_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
 def _require_at_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise ValueError(f"{name} is {value}. Use {least} or more.")
+
+
+def _pair(name: str, value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    sides = list(value) if isinstance(value, Sequence) else []
+    if len(sides) != 2 or not all(isinstance(side, Integral) and int(side) > 0 for side in sides):
+        raise ValueError(f"{name} is {value!r}; it is rows and columns, two whole numbers above 0, or None.")
+    return int(sides[0]), int(sides[1])
+
+
+def _require_any_grid(variant: Variant, cell_channels: int, **parts: tuple[int, int] | None) -> None:
+    """Check that weights fit a part of the grid, where one is asked for."""
+    own = "variant='released'" if variant == "released" else "cell_channels" if cell_channels else None
+    for name, size in parts.items():
+        if own is not None and size is not None:
+            raise ValueError(
+                f"{own} has weights for every cell of one grid, and {name}={size} is a part of it. Use "
+                f"variant='paper' with cell_channels=0, or {name}=None."
+            )
+
+
+def _require_no_scale_of_cells(instance_norm: bool | dict[str, Any] | None) -> None:
+    """Check that instance norm learns nothing of cells, as crops lie anywhere."""
+    if instance_norm and (instance_norm is True or instance_norm.get("affine", True)):
+        raise ValueError(
+            "use_reversible_instance_norm=True learns a scale of every cell, and crops lie anywhere. Pass "
+            "use_reversible_instance_norm={'affine': False}."
+        )
+
+
+def _overlap(
+    tile_size: tuple[int, int] | None, tile_overlap: int | None, kernel_size: int, patch_size: int
+) -> int:
+    """Cells that tiles share, checked against their size."""
+    if tile_size is None:
+        if tile_overlap is not None:
+            raise ValueError("tile_overlap is of tiles, and tile_size is None. Pass it, e.g. (256, 256).")
+        return 0
+    if tile_overlap is None:
+        patches = min(OVERLAP * kernel_size, min(tile_size) // (2 * patch_size))
+        tile_overlap = patches * patch_size
+    return Tiling(grid=tile_size, size=tile_size, overlap=tile_overlap, unit=patch_size).overlap
 
 
 add_safe_globals([MIMModel, MIMModule, WindowCount])

@@ -18,9 +18,12 @@ from darts_mim.models._compat import (
     TorchTrainingBatch,
     io_processor,
 )
+from darts_mim.models.data_module import share_of
+from darts_mim.models.parts import Layout
 from darts_mim.nn import cpu
 from darts_mim.nn.patches import to_patches
 from darts_mim.nn.scheduled_sampling import draw_teacher_mask, true_frame_probability
+from darts_mim.nn.tiling import Tile, Tiling, blended
 
 LossFrames = Literal["all", "forecast"]
 LRSchedule = Literal["constant", "cosine"]
@@ -43,6 +46,10 @@ class GridModule(PLForecastingModule):
         loss_frames: Train on all generated frames (docs/paper.md, row R12) or on the forecast alone.
         sampling_steps: Optimiser steps until no true frame is fed past the observed ones (row R14).
         lr_schedule: Hold the learning rate, or let it fall to 0 along a cosine over the training.
+        crop_size: Rows and columns of the parts of the grid that are trained and validated on, in which a
+            masked cell is NaN; None for the whole grid.
+        tile_size: Rows and columns of the tiles in which the whole grid is forecast; None for all at once.
+        tile_overlap: Cells that tiles share.
         **kwargs: For darts' ``PLForecastingModule``.
     """
 
@@ -61,23 +68,34 @@ class GridModule(PLForecastingModule):
         loss_frames: LossFrames,
         sampling_steps: int,
         lr_schedule: LRSchedule,
+        crop_size: tuple[int, int] | None = None,
+        tile_size: tuple[int, int] | None = None,
+        tile_overlap: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.shape = tuple(shape)
+        channels, height, width = shape
+        self.shape, self.grid = (channels, height, width), (height, width)
         self.patch_size = patch_size
         self.gridded_past, self.gridded_future = gridded_past, gridded_future
         self.loss_frames, self.sampling_steps, self.lr_schedule = loss_frames, sampling_steps, lr_schedule
         self.n_parameters = 1 if self.likelihood is None else int(self.likelihood.num_parameters)
+        self.crop_size = crop_size
+        self.layout = Layout(shape=self.shape, gridded_past=gridded_past, gridded_future=gridded_future)
+        self.tiling = tile_size and Tiling(
+            grid=self.grid, size=tile_size, overlap=tile_overlap, unit=patch_size
+        )
         components = math.prod(self.shape)
         index = None if observed is None else torch.tensor(observed)
         self.register_buffer("observed", index, persistent=False)
         if index is not None:
             seen = torch.zeros(components).index_fill(0, index, 1.0).reshape(1, 1, *self.shape)
             self.register_buffer("seen", to_patches(seen, patch_size)[:, 0], persistent=False)
-            self.n_targets = len(index)
-        drawn = CELL_SPREAD * torch.randn(cell_channels, *self._patched_size) if cell_channels else None
-        self.register_parameter("cells", None if drawn is None else nn.Parameter(drawn))
+            # of crops another number of cells is observed each time: metrics read them as one component
+            self.n_targets = len(index) if crop_size is None else 1
+        size = cell_channels, *self._patched(self.grid)
+        drawn = nn.Parameter(CELL_SPREAD * torch.randn(size)) if cell_channels else None
+        self.register_parameter("cells", drawn)
         self.network = self.build_network()
 
     @abstractmethod
@@ -102,43 +120,86 @@ class GridModule(PLForecastingModule):
             n += columns * (1 if rows == 1 else self.shape[0] * folded)
         return n if self.cells is None else n + len(self.cells)
 
-    @property
-    def _patched_size(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        _, height, width = self.shape
+    def _patched(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of the patches that so many rows and columns of cells fill."""
+        height, width = size
         return -(-height // self.patch_size), -(-width // self.patch_size)
 
-    @io_processor
     def forward(self, x_in: PLModuleInput) -> PLModuleOutput:
         """Generated frames, (batch, time, component, parameter); in training all that the loss reads."""
+        if self.observed is None:
+            return self._generated(x_in, None)
+        if x_in.stage is ModuleStage.PREDICT or self.crop_size is None:
+            return self._generated(x_in, self.seen)
+        seen = ~x_in.past_target[:, :1].isnan()
+        future = x_in.future_target
+        x_in = x_in.replace(
+            past_target=x_in.past_target.nan_to_num(0.0),
+            future_target=None if future is None else future.nan_to_num(0.0),
+        )
+        frames = seen.to(x_in.past_target.dtype).unflatten(-1, (self.shape[0], *self.crop_size))
+        return self._generated(x_in, to_patches(frames, self.patch_size)[:, 0])
+
+    @io_processor
+    def _generated(self, x_in: PLModuleInput, seen: Tensor | None) -> PLModuleOutput:
+        """What ``forward`` gives, once it is known where cells are observed (patched)."""
         if x_in.stage is ModuleStage.PREDICT and self.pred_n is not None:
             horizon = self.pred_n
         else:
             horizon = int(self.output_chunk_length or 1)
-        frames = self.frames(x_in.past_target)
-        truth, mask = self._teacher(x_in, horizon)
-        generated = self.network(frames, horizon, truth, mask, self.covariates(x_in, horizon))
-        if not (x_in.stage is ModuleStage.TRAIN and self.loss_frames == "all"):
-            generated = generated[:, -horizon:]
+        if x_in.stage is not ModuleStage.PREDICT:
+            generated = self._rolled_out(x_in, horizon, self.crop_size or self.grid, seen)
+        elif self.tiling is None:
+            generated = self._rolled_out(x_in, horizon, self.grid, seen)
+        else:
+            generated = blended(self.tiling, lambda tile: self._on_tile(x_in, horizon, tile, seen))
         if self.n_parameters == 1:
             generated = generated.unsqueeze(-1)
         return PLModuleOutput(prediction=generated.flatten(2, 4))
 
-    def frames(self, components: Tensor) -> Tensor:
-        """(batch, time, component) as (batch, time, channel, height, width): a view."""
-        return components.unflatten(-1, self.shape)
+    def _rolled_out(
+        self, x_in: PLModuleInput, horizon: int, size: tuple[int, int], seen: Tensor | None
+    ) -> Tensor:
+        """Generated frames of a grid, or of a part of it, that has ``size`` rows and columns."""
+        frames = x_in.past_target.unflatten(-1, (self.shape[0], *size))
+        truth, mask = self._teacher(x_in, horizon, frames)
+        generated = self.network(frames, horizon, truth, mask, self.covariates(x_in, horizon, size), seen)
+        if x_in.stage is ModuleStage.TRAIN and self.loss_frames == "all":
+            return generated
+        return generated[:, -horizon:]
 
-    def _teacher(self, x_in: PLModuleInput, horizon: int) -> tuple[Tensor | None, Tensor | None]:
+    def _on_tile(self, x_in: PLModuleInput, horizon: int, tile: Tile, seen: Tensor | None) -> Tensor:
+        """The forecast of a tile, rolled out as if there were nothing around it."""
+        if seen is not None:
+            p = self.patch_size
+            rows, columns = (slice(one.start // p, -(-one.stop // p)) for one in (tile.rows, tile.columns))
+            seen = seen[..., rows, columns]
+        size = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
+        return self._rolled_out(self.layout.cut(x_in, tile.rows, tile.columns), horizon, size, seen)
+
+    def _teacher(
+        self, x_in: PLModuleInput, horizon: int, frames: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
         if x_in.stage is not ModuleStage.TRAIN or horizon == 1:
             return None, None
         probability = true_frame_probability(self.global_step, self.sampling_steps)
         if probability == 0.0 or x_in.future_target is None:
             return None, None
         future = x_in.future_target[:, -horizon:]
-        truth = self.frames(future if self.rin is None else self.rin.transform(future))
-        return truth, draw_teacher_mask(len(truth), horizon, probability, like=truth)
+        scaled = future if self.rin is None else self.rin.transform(future)
+        truth = scaled.unflatten(-1, frames.shape[2:])
+        return truth, self._share_of_mask(truth, horizon, probability)
 
-    def covariates(self, x_in: PLModuleInput, horizon: int) -> Tensor | None:
+    def _share_of_mask(self, truth: Tensor, horizon: int, probability: float) -> Tensor:
+        """This device's part of what is drawn for the windows of all devices; all draw alike."""
+        share = share_of(self._trainer)
+        windows = len(truth)
+        if self._trainer is not None and share.devices > 1:
+            counted = torch.tensor(windows, device=self.device)
+            windows = int(self._trainer.strategy.reduce(counted, reduce_op="sum"))
+        return draw_teacher_mask(windows, horizon, probability, like=truth)[share.rank :: share.devices]
+
+    def covariates(self, x_in: PLModuleInput, horizon: int, size: tuple[int, int]) -> Tensor | None:
         """What is known when each frame is read, (batch, steps, covariate, rows, columns), patched.
 
         Beside frame t stand the past covariates of t, their last value held past the observed frames;
@@ -150,41 +211,39 @@ class GridModule(PLForecastingModule):
         if x_in.past_covariates is not None:
             past = x_in.past_covariates
             held = past[:, -1:].expand(-1, horizon - 1, -1)
-            parts.append(self._on_patches(torch.cat([past, held], dim=1), self.gridded_past))
+            parts.append(self._on_patches(torch.cat([past, held], dim=1), self.gridded_past, size))
         if x_in.future_covariates is not None:
             known = x_in.concatenate_future_along_time()[:, 1 : steps + 1]
-            parts.append(self._on_patches(known, self.gridded_future))
+            parts.append(self._on_patches(known, self.gridded_future, size))
         if x_in.static_covariates is not None:
             static = x_in.static_covariates.transpose(1, 2)  # (batch, covariate, 1 or component)
             gridded = static.shape[1] * self.shape[0] if static.shape[2] > 1 else 0
-            parts.append(self._on_patches(static.flatten(1)[:, None], gridded).expand(-1, steps, -1, -1, -1))
+            spread = self._on_patches(static.flatten(1)[:, None], gridded, size)
+            parts.append(spread.expand(-1, steps, -1, -1, -1))
         if self.cells is not None:
             parts.append(self.cells.expand(x_in.past_target.shape[0], steps, -1, -1, -1))
         return torch.cat(parts, dim=2) if parts else None
 
-    def _on_patches(self, values: Tensor, gridded: int) -> Tensor:
+    def _on_patches(self, values: Tensor, gridded: int, size: tuple[int, int]) -> Tensor:
         """(batch, time, value) on the patched grid: ``gridded`` channels first, then one number a time."""
-        _, height, width = self.shape
-        frames, numbers = values.tensor_split([gridded * height * width], dim=-1)
-        spread = numbers[..., None, None].expand(-1, -1, -1, *self._patched_size)
+        frames, numbers = values.tensor_split([gridded * math.prod(size)], dim=-1)
+        spread = numbers[..., None, None].expand(-1, -1, -1, *self._patched(size))
         if not gridded:
             return spread
-        patched = to_patches(frames.unflatten(-1, (gridded, height, width)), self.patch_size)
+        patched = to_patches(frames.unflatten(-1, (gridded, *size)), self.patch_size)
         return torch.cat([patched, spread], dim=2)
 
     def feedback(self, output: Tensor) -> Tensor:
-        """The frame that is fed back: the distribution's centre, 0 where nothing is observed.
+        """The frame that is fed back: the distribution's centre.
 
         Args:
             output: (batch, channel, rows, columns, parameter), patched.
         """
         if self.likelihood is None:
-            frame = output[..., 0]
-        else:
-            # darts' likelihoods read (batch, time, component, parameter)
-            flat = output.flatten(1, 3).unsqueeze(1)
-            frame = centre(self.likelihood, flat).reshape(output.shape[:-1])
-        return frame if self.observed is None else frame * self.seen
+            return output[..., 0]
+        # darts' likelihoods read (batch, time, component, parameter)
+        flat = output.flatten(1, 3).unsqueeze(1)
+        return centre(self.likelihood, flat).reshape(output.shape[:-1])
 
     def on_fit_start(self) -> None:
         """As in darts; the processor is prepared, if it is to do the work."""
@@ -213,21 +272,49 @@ class GridModule(PLForecastingModule):
             train_batch = train_batch.replace(future_target=target, sample_weight=weight)
         return super().training_step(train_batch, batch_idx)
 
+    def _train_val_step(
+        self, batch: TorchTrainingBatch, stage: ModuleStage, criterion: Any, metrics: Any
+    ) -> Tensor:
+        """As in darts; the mean over devices of what comes is the mean over the windows of all of them."""
+        output = self(batch.to_module_input(stage=stage))
+        assert batch.future_target is not None
+        loss = self._compute_loss(output, batch.future_target, criterion, batch.sample_weight)
+        windows = len(batch.future_target)
+        if self._trainer is not None and (devices := self._trainer.world_size) > 1:
+            observed = int((~batch.future_target.isnan()).sum())
+            counted = torch.tensor([windows, observed], device=self.device)
+            windows, together = self._trainer.strategy.reduce(counted, reduce_op="sum").tolist()
+            loss = loss * (observed * devices / together)
+        self.log(f"{stage.value}_loss", loss, batch_size=windows, prog_bar=True, sync_dist=True)
+        self._update_metrics(output, batch.future_target, metrics)
+        return loss
+
     def _compute_loss(
         self, output: PLModuleOutput, target: Tensor, criterion: Any, sample_weight: Tensor | None
     ) -> Tensor:
-        output, target = self._observed_of(output, target)
-        if self.observed is not None and sample_weight is not None and sample_weight.shape[-1] > 1:
-            sample_weight = sample_weight[..., self.observed]
+        output, target, sample_weight = self._observed_of(output, target, sample_weight)
         return super()._compute_loss(output, target, criterion, sample_weight)
 
     def _update_metrics(self, output: PLModuleOutput, target: Tensor, metrics: Any) -> None:
-        super()._update_metrics(*self._observed_of(output, target), metrics)
+        output, target, _ = self._observed_of(output, target, None)
+        super()._update_metrics(output, target, metrics)
 
-    def _observed_of(self, output: PLModuleOutput, target: Tensor) -> tuple[PLModuleOutput, Tensor]:
+    def _observed_of(
+        self, output: PLModuleOutput, target: Tensor, weight: Tensor | None
+    ) -> tuple[PLModuleOutput, Tensor, Tensor | None]:
+        """What counts: the components that are observed; in crops the values that are, as one component."""
         if self.observed is None:
-            return output, target
-        return output.replace(prediction=output.prediction[:, :, self.observed]), target[..., self.observed]
+            return output, target, weight
+        if self.crop_size is None:
+            if weight is not None and weight.shape[-1] > 1:
+                weight = weight[..., self.observed]
+            observed = output.prediction[:, :, self.observed]
+            return output.replace(prediction=observed), target[..., self.observed], weight
+        known = ~target.isnan()
+        if weight is not None:
+            weight = weight.expand_as(target)[known][None, :, None]
+        observed = output.prediction[known][None, :, None]
+        return output.replace(prediction=observed), target[known][None, :, None], weight
 
     def _get_batch_prediction(self, n: int, input_batch: TorchInferenceBatch, roll_size: int) -> Tensor:
         """Roll the network's state on for ``n`` frames, in one pass.

@@ -8,7 +8,9 @@ import pandas as pd
 
 from darts_mim.errors import TimeAxisError, TooShortError
 from darts_mim.grid.times import period_steps, positive, steps_between
+from darts_mim.grid.windows import SOME_NAN, WHOLE, row_kinds
 from darts_mim.models._compat import TimeSeries, generate_index
+from darts_mim.models.lazy_series import LazyTimeSeries, values_of
 
 
 def lag_steps(lags: Sequence[int | str], series: TimeSeries) -> list[int]:
@@ -89,17 +91,64 @@ def with_lags(
     else:
         first = _steps_between(covariates.start_time(), start, series.freq)
         axis = covariates.time_index[: max(ahead - first, 0)]
-    rows = first + np.arange(len(axis))
-    values = series.all_values(copy=False)
-    lagged = [_rows(values, rows - lag) for lag in lags]
-    names = [f"{name}, {lag} steps ago" for lag in lags for name in series.components]
-    if covariates is None:
-        return TimeSeries(axis, np.concatenate(lagged, axis=1), components=names, copy=False)
-    known = covariates.all_values(copy=False)[: len(axis)].astype(values.dtype, copy=False)
-    parts = [known[:, :n_gridded], *lagged, known[:, n_gridded:]]
-    own = list(covariates.components)
-    names = [*own[:n_gridded], *names, *own[n_gridded:]]
-    return TimeSeries(axis, np.concatenate(parts, axis=1), components=names, copy=False)
+    own = [] if covariates is None else list(covariates.components)
+    lagged = [f"{name}, {lag} steps ago" for lag in lags for name in series.components]
+    names: Any = pd.Index([*own[:n_gridded], *lagged, *own[n_gridded:]], dtype=object)
+    known = None if covariates is None else values_of(covariates)
+    frames = LaggedFrames(values_of(series), known, axis, first=first, lags=lags, n_gridded=n_gridded)
+    if isinstance(series, LazyTimeSeries):
+        return LazyTimeSeries.of(frames, names, metadata={})
+    return TimeSeries(axis, frames[:][:, :, np.newaxis], components=names, copy=False)
+
+
+def lags_of(covariates: TimeSeries) -> Sequence[int]:
+    """The lags of covariates from ``with_lags`` whose frames are read when they are used; else none."""
+    frames = covariates.frames if isinstance(covariates, LazyTimeSeries) else None
+    return frames.lags if isinstance(frames, LaggedFrames) else ()
+
+
+class LaggedFrames:
+    """A series as it was each lag ago, among what is known besides, to be sliced in time.
+
+    Args:
+        values: (time, component) of the series: an array, or what reads one.
+        known: (time, value) of its covariates, likewise; None if there are none.
+        axis: Times of the covariates.
+        first: Row of the series at which they begin.
+        lags: Steps.
+        n_gridded: Components of the covariates that lie on the grid.
+    """
+
+    def __init__(
+        self, values: Any, known: Any, axis: Any, *, first: int, lags: Sequence[int], n_gridded: int
+    ) -> None:
+        self.values, self.known, self.axis = values, known, axis
+        self.first, self.lags, self.n_gridded = first, lags, n_gridded
+        self.shape = len(axis), len(lags) * values.shape[1] + (0 if known is None else known.shape[1])
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """The frames of some rows, one after the other."""
+        start, stop, _ = rows.indices(len(self.axis))
+        lagged = [_rows(self.values, self.first + start - lag, self.first + stop - lag) for lag in self.lags]
+        if self.known is None:
+            return np.concatenate(lagged, axis=1)
+        known = self.known[start:stop].astype(self.values.dtype, copy=False)
+        return np.concatenate([known[:, : self.n_gridded], *lagged, known[:, self.n_gridded :]], axis=1)
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """What each row is good for: the worst of what is put together in it."""
+        own = self.values.kinds
+        n = len(self.axis)
+        if self.known is None:
+            kinds = np.full(n, WHOLE, dtype=np.int8)
+        else:
+            kinds = self.known.kinds[:n] if hasattr(self.known, "kinds") else row_kinds(self.known[:n])
+        rows = self.first + np.arange(n)
+        for lag in self.lags:
+            there = (rows >= lag) & (rows - lag < len(own))
+            kinds = np.maximum(kinds, np.where(there, own[(rows - lag).clip(0, len(own) - 1)], SOME_NAN))
+        return kinds
 
 
 def _steps_between(time: Any, start: Any, freq: Any) -> int:
@@ -109,9 +158,9 @@ def _steps_between(time: Any, start: Any, freq: Any) -> int:
     return int(steps_between(start, pd.DatetimeIndex([time]), freq)[0])
 
 
-def _rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """These rows; NaN for those that are not there."""
-    there = (rows >= 0) & (rows < len(values))
-    taken = np.full((len(rows), *values.shape[1:]), np.nan, dtype=values.dtype)
-    taken[there] = values[rows[there]]
+def _rows(values: Any, start: int, stop: int) -> np.ndarray:
+    """The rows from ``start`` to before ``stop``; NaN for those that are not there."""
+    taken = np.full((stop - start, values.shape[1]), np.nan, dtype=values.dtype)
+    there = slice(min(max(start, 0), len(values)), min(max(stop, 0), len(values)))
+    taken[there.start - start : there.stop - start] = values[there]
     return taken

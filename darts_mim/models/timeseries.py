@@ -9,10 +9,13 @@ import pandas as pd
 import xarray as xr
 
 from darts_mim.grid.grid import METADATA_KEY, Grid
+from darts_mim.grid.lazy import is_lazy
 from darts_mim.grid.times import lead_times, times_of
 from darts_mim.grid.windows import fill_axis
 from darts_mim.models._compat import TimeSeries
 from darts_mim.models.forecasts import Forecasts
+from darts_mim.models.lazy_series import LazyTimeSeries
+from darts_mim.stores.frames import CACHE_BYTES, LazyFrames
 
 Gridded = xr.DataArray | xr.Dataset
 
@@ -23,17 +26,19 @@ def to_timeseries(
     time_dim: str | None = None,
     spatial_dims: Sequence[str] | None = None,
     channel_dim: str | None = None,
+    cache_bytes: int = CACHE_BYTES,
 ) -> TimeSeries:
     """A gridded series as a darts TimeSeries, float32, with its grid in the metadata.
 
     Components are cells in (channel, row, column) order. Missing times become rows of NaN, since a
-    TimeSeries has no gaps.
+    TimeSeries has no gaps. A series that is not in memory stays where it is, and is read as it is used.
 
     Args:
         series: A DataArray, or a Dataset whose variables are the channels.
         time_dim: Which dim is time, where it cannot be told.
         spatial_dims: Rows and columns, where they cannot be told.
         channel_dim: Which dim is the channel, where it cannot be told.
+        cache_bytes: Memory for the frames of a series that is not in memory.
 
     Raises:
         GridDimsError: If the dims cannot be told apart.
@@ -48,16 +53,14 @@ def to_timeseries(
     True
     """
     grid = Grid.of(series, time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim)
+    labels = tuple("cell" if label is None else str(label) for label in grid.channels)
+    components = _component_names(labels, grid.height, grid.width)
+    metadata = {METADATA_KEY: grid.to_metadata()}
+    if is_lazy(series):
+        return LazyTimeSeries.of(LazyFrames(series, grid, cache_bytes=cache_bytes), components, metadata)
     values = grid.components(series, own=True).astype(np.float32, copy=False)
     values, times = fill_axis(values, times_of(series, grid.time_dim))
-    labels = tuple("cell" if label is None else str(label) for label in grid.channels)
-    return TimeSeries(
-        times=times,
-        values=values[:, :, np.newaxis],
-        components=_component_names(labels, grid.height, grid.width),
-        metadata={METADATA_KEY: grid.to_metadata()},
-        copy=False,
-    )
+    return TimeSeries(times, values[:, :, np.newaxis], components=components, metadata=metadata, copy=False)
 
 
 @lru_cache(maxsize=16)
@@ -72,6 +75,7 @@ def covariates_to_timeseries(
     time_dim: str | None = None,
     spatial_dims: Sequence[str] | None = None,
     channel_dim: str | None = None,
+    cache_bytes: int = CACHE_BYTES,
 ) -> TimeSeries:
     """Covariates as a TimeSeries: frames, numbers that hold for all cells, or both in one Dataset.
 
@@ -83,20 +87,26 @@ def covariates_to_timeseries(
         time_dim: As in ``to_timeseries``.
         spatial_dims: As in ``to_timeseries``.
         channel_dim: As in ``to_timeseries``.
+        cache_bytes: As in ``to_timeseries``.
 
     >>> hour = xr.DataArray([0.0, 0.5], coords={"time": pd.date_range("2024", periods=2)}, name="hour")
     >>> list(covariates_to_timeseries(hour).components)
     ['hour']
     """
-    dims: dict[str, Any] = {"time_dim": time_dim, "spatial_dims": spatial_dims, "channel_dim": channel_dim}
+    entry: dict[str, Any] = {
+        "time_dim": time_dim,
+        "spatial_dims": spatial_dims,
+        "channel_dim": channel_dim,
+        "cache_bytes": cache_bytes,
+    }
     if isinstance(covariates, xr.DataArray):
-        return _numbers(covariates, time_dim) if covariates.ndim < 3 else to_timeseries(covariates, **dims)
+        return _numbers(covariates, time_dim) if covariates.ndim < 3 else to_timeseries(covariates, **entry)
     alone = [name for name, variable in covariates.items() if variable.ndim == 1]
     frames = covariates.drop_vars(alone)
     if not alone:
-        return to_timeseries(frames, **dims)
+        return to_timeseries(frames, **entry)
     numbers = _numbers(covariates[alone].to_dataarray("variable"), time_dim)
-    return to_timeseries(frames, **dims).stack(numbers) if frames.data_vars else numbers
+    return to_timeseries(frames, **entry).stack(numbers) if frames.data_vars else numbers
 
 
 def _numbers(values: xr.DataArray, time_dim: str | None) -> TimeSeries:

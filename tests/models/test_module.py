@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import torchmetrics
+import xarray as xr
 from darts.utils.likelihood_models import torch as likelihoods
 from torch.testing import assert_close
 
@@ -16,7 +17,8 @@ from darts_mim.models._compat import (
 )
 from darts_mim.models.module import centre
 from darts_mim.models.timeseries import covariates_to_timeseries, to_timeseries
-from darts_mim.nn.patches import from_patches
+from darts_mim.nn.patches import from_patches, to_patches
+from darts_mim.nn.tiling import Tiling
 
 LIKELIHOODS = [
     cls
@@ -40,7 +42,8 @@ def loss_of(module, batch, monkeypatch, stage="training_step"):
 
 def generated_by(module, batch, horizon=2):
     """What the network itself gives for the batch's frames: (batch, 3 rebuilt + 2 forecast, ...)."""
-    return module.network(batch.past_target.unflatten(-1, module.shape), horizon)
+    seen = None if module.observed is None else module.seen
+    return module.network(batch.past_target.unflatten(-1, module.shape), horizon, seen=seen)
 
 
 def spied(module, monkeypatch):
@@ -48,9 +51,9 @@ def spied(module, monkeypatch):
     calls = []
     forward = type(module.network).forward
 
-    def spy(observed, horizon, truth, mask, covariates):
-        calls.append((observed, horizon, truth, mask, covariates))
-        return forward(module.network, observed, horizon, truth, mask, covariates)
+    def spy(observed, horizon, truth, mask, covariates, seen):
+        calls.append((observed, horizon, truth, mask, covariates, seen))
+        return forward(module.network, observed, horizon, truth, mask, covariates, seen)
 
     monkeypatch.setattr(module.network, "forward", spy)
     return calls
@@ -118,11 +121,25 @@ def test_masked_cells_do_not_count(module, masked, monkeypatch):
     assert_close(loss_of(net, batch, monkeypatch), weighted, rtol=1e-6, atol=0)
 
 
-def test_a_masked_cell_is_fed_back_as_0(module, masked):
+def frames_read(net, monkeypatch):
+    """The frames that the network's steps read, patched."""
+    net.network.convolution = "direct"  # its fields are frames as they are
+    read, step = [], net.network.step
+    monkeypatch.setattr(
+        net.network, "step", lambda conv, frame, state: step(conv, read.append(frame.values) or frame, state)
+    )
+    return read
+
+
+def test_a_masked_cell_is_fed_back_as_0(module, masked, monkeypatch):
     net = module(series=masked, patch_size=2)
-    fed = net.feedback(torch.ones(1, 8, 3, 2, 1))  # 5 x 4 cells are 3 x 2 patches of 2 x 2 x 2 channels
-    cells = from_patches(fed[:, None], 2, 5, 4)[0, 0]
-    np.testing.assert_array_equal(cells == 0, np.isnan(masked.values[0]))
+    read = frames_read(net, monkeypatch)
+    net.pred_n = 3
+    net(PLModuleInput(past_target=batch_of(masked, starts=[0]).past_target))
+    for fed in read[4:]:  # 5 x 4 cells are 3 x 2 patches of 2 x 2 x 2 channels
+        cells = from_patches(fed[:, None], 2, 5, 4)[0, 0]
+        np.testing.assert_array_equal(cells == 0, np.isnan(masked.values[0]))
+    assert len(read) == 6
 
 
 # Scheduled sampling
@@ -135,7 +152,7 @@ def test_true_frames_are_fed_in_training_alone(module, series, monkeypatch):
     loss_of(net, batch, monkeypatch)
     loss_of(net, batch, monkeypatch, "validation_step")
     net(PLModuleInput(past_target=batch.past_target, stage=ModuleStage.PREDICT))
-    (_, _, truth, mask, _), *others = calls
+    (_, _, truth, mask, _, _), *others = calls
     assert_close(truth.flatten(2), batch.future_target, rtol=0, atol=0)
     assert_close(mask, torch.ones(3, 1))  # at the first step the chance is 1
     assert [call[2:4] for call in others] == [(None, None)] * 2
@@ -163,7 +180,7 @@ def test_true_frames_are_scaled_as_the_observed_ones(module, series, monkeypatch
     monkeypatch.setattr(type(net), "global_step", 0)
     calls, batch = spied(net, monkeypatch), batch_of(series)
     loss_of(net, batch, monkeypatch)
-    observed, _, truth, _, _ = calls[0]
+    observed, _, truth, *_ = calls[0]
     past = batch.past_target
     mean, scale = past.mean(1, keepdim=True), (past.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
     assert_close(observed.flatten(2), (past - mean) / scale)
@@ -245,18 +262,110 @@ def test_the_centre_of_quantiles_is_the_median_and_of_a_normal_its_mean():
 
 def test_the_median_is_fed_back(module, series, monkeypatch):
     net = module(likelihood=likelihoods.QuantileRegression([0.1, 0.5, 0.9]), patch_size=2)
-    net.network.convolution = "direct"  # its fields are frames as they are
-    read = []
-    step = net.network.step
-    monkeypatch.setattr(
-        net.network, "step", lambda conv, frame, state: step(conv, read.append(frame) or frame, state)
-    )
+    read = frames_read(net, monkeypatch)
     net.pred_n = 2
     batch = batch_of(series, starts=[0])
     output = net(PLModuleInput(past_target=batch.past_target)).prediction
     assert output.shape == (1, 2, 40, 3)
-    fed = from_patches(read[-1].values[:, None], 2, 5, 4).flatten()
+    fed = from_patches(read[-1][:, None], 2, 5, 4).flatten()
     assert_close(fed, output[0, 0, :, 1], rtol=0, atol=0)
+
+
+# Tiles
+
+TILES = {"tile_size": (4, 2), "tile_overlap": 1}  # of 5 x 4 cells: two rows of three tiles
+
+
+def blended_by_hand(small, parts):
+    """The mean of what ``small(rows, columns)`` gives for six tiles, weighted as a tiling says."""
+    tiling = Tiling(grid=(5, 4), size=(4, 2), overlap=1)
+    total = 0
+    for tile, (rows, columns) in zip(tiling, parts, strict=True):
+        assert (tile.rows, tile.columns) == (rows, columns)
+        weight = np.zeros((5, 4), "float32")
+        weight[rows, columns] = tiling.weight(tile, torch.zeros(())).numpy()
+        part = small(rows, columns)
+        whole = np.zeros((*part.shape[:2], 5, 4, *part.shape[4:]), "float32")
+        whole[:, :, rows, columns] = part
+        total = total + whole * weight.reshape(5, 4, *[1] * (part.ndim - 4))
+    return total
+
+
+PARTS = [
+    (rows, columns)
+    for rows in (slice(0, 4), slice(1, 5))
+    for columns in (slice(0, 2), slice(1, 3), slice(2, 4))
+]
+
+
+@pytest.mark.parametrize("likelihood", [None, likelihoods.GaussianLikelihood()])
+def test_tiles_are_rolled_out_alone_and_blended(tiny, masked, likelihood):
+    """Six models with the same weights, on cropped series, masks and covariates."""
+    heat = masked[:, 0].fillna(0).rename("heat")
+    both = xr.Dataset({"heat": heat, "hour": heat.time.dt.hour / 24})
+    model = tiny(likelihood=likelihood, **TILES).fit(masked, past_covariates=both)
+    parameters = {"predict_likelihood_parameters": likelihood is not None}
+
+    def small(rows, columns):
+        place = {"lat": rows, "lon": columns}
+        one = tiny(likelihood=likelihood, n_epochs=0)
+        one.fit(masked.isel(place), past_covariates=both.isel(place))
+        one.model.load_state_dict(model.model.state_dict())
+        return np.nan_to_num(one.predict(2, **parameters).values)
+
+    found = model.predict(2, **parameters)
+    wanted = blended_by_hand(small, PARTS)
+    if likelihood is not None:  # the network's own output is blended: mu is that, sigma a softplus of it
+        found, wanted = found[..., 0], wanted[..., 0]
+    assert np.array_equal(np.isnan(found[0]), np.isnan(masked[0]))
+    np.testing.assert_allclose(found.fillna(0), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_tile_of_static_covariates_and_of_those_to_come(tiny, series, monkeypatch):
+    table = pd.DataFrame({"height": np.arange(40, dtype="float32")})
+    target = to_timeseries(series).with_static_covariates(table)
+    future = covariates_to_timeseries(series[:, :1])
+    model = tiny(tile_size=(4, 2), tile_overlap=0, patch_size=2).fit(target, future_covariates=future)
+    calls = spied(model.model, monkeypatch)
+    model.predict(2, target[:10], future_covariates=future)
+    cells = np.arange(40, dtype="float32").reshape(1, 1, 2, 5, 4)
+    read = series.values[7:12, :1][None]  # the frame to generate, for those of hours 6 to 10
+    assert [tuple(call[0].shape[-2:]) for call in calls] == [(4, 2), (4, 2), (3, 2), (3, 2)]
+    for call, (rows, columns) in zip(calls, [(0, 0), (0, 2), (2, 0), (2, 2)], strict=True):
+        place = slice(rows, rows + 4), slice(columns, columns + 2)
+        known = call[4]
+        for values, channels in ((read, slice(0, 4)), (np.repeat(cells, 5, axis=1), slice(4, 12))):
+            wanted = to_patches(torch.tensor(values[..., place[0], place[1]]), 2)
+            assert_close(known[:, :, channels], wanted, rtol=0, atol=0)
+
+
+def test_a_tile_as_large_as_the_grid_changes_nothing(tiny, series):
+    plain, tiled = tiny().fit(series), tiny(tile_size=(5, 4), tile_overlap=3).fit(series)
+    assert tiled.predict(3).identical(plain.predict(3))
+
+
+def test_training_and_validation_know_no_tiles(tiny, series):
+    plain, tiled = (tiny(**tiles).fit(series, val_series=series) for tiles in ({}, TILES))
+    for ours, theirs in zip(tiled.model.parameters(), plain.model.parameters(), strict=True):
+        assert_close(ours, theirs, rtol=0, atol=0)
+    assert tiled.trainer.logged_metrics["val_loss"] == plain.trainer.logged_metrics["val_loss"]
+
+
+def test_samples_spread_as_much_where_tiles_meet_as_elsewhere(tiny, series):
+    """A mean of two samples would spread less than one."""
+    model = tiny(likelihood=likelihoods.GaussianLikelihood(), **TILES).fit(series)
+    samples = model.predict(2, num_samples=400, random_state=0)
+    sigma = model.predict(2, predict_likelihood_parameters=True)[..., 1]
+    np.testing.assert_allclose(samples.std("realization") / sigma, 1, atol=0.2)
+
+
+def test_a_program_of_tiles_forecasts_the_whole_grid(tiny, series):
+    model = tiny(2, 1, crop_size=(3, 3), tile_size=(3, 3), tile_overlap=1).fit(series)
+    program = model.to_program(n=2)
+    frames = torch.from_numpy(np.stack([series.values[:2], series.values[5:7], series.values[9:11]]))
+    forecast = program.module()(frames).detach().numpy()
+    wanted = [each.values for each in model.predict(2, [series[:2], series[5:7], series[9:11]])]
+    np.testing.assert_allclose(forecast, np.stack(wanted), rtol=1e-5, atol=1e-5)
 
 
 # Optimisation

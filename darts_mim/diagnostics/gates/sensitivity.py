@@ -71,7 +71,8 @@ def input_gradient(
     observed, known = some.tensors(next(subject.network.parameters()))
     with differentiable(subject.network):
         observed.requires_grad_()
-        frame = _centre(subject.module, subject.network(observed, lead, covariates=known))[:, -1]
+        generated = subject.network(observed, lead, covariates=known, seen=subject.seen)
+        frame = _centre(subject.module, generated)[:, -1]
         (gradient,) = torch.autograd.grad(frame[:, chosen.to(frame.device)].sum(), observed)
     found = _on_grid(subject, gradient.abs().mean(dim=0).cpu().numpy(), lead)
     place = {} if cell is None else {"cell_row": cell[0], "cell_column": cell[1]}

@@ -1,6 +1,7 @@
 """Who is examined: the network inside a fitted model or pipeline, and the series as that network sees it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +87,11 @@ class Subject:
             return None
         return self.module.seen[0].amax(dim=0).flatten().nonzero()[:, 0]
 
+    @property
+    def seen(self) -> Tensor | None:
+        """1 where a cell is observed, patched; None if all are."""
+        return None if self.module.observed is None else self.module.seen
+
     def patched_coords(self) -> dict[str, Any]:
         """The spatial coordinates of the patched grid: the mean over a patch, where they are numbers."""
         p, found = self.network.patch_size, {}
@@ -121,7 +127,7 @@ class Subject:
         """Forecast from every origin in order, and let the watchers see it."""
         if start is not None:
             start = moment(start, "start")
-        with watching(self.network, watchers, cells=self.cells):
+        with watching(self.network, watchers, cells=self.cells), _whole(self.module):
             self.forecaster.historical_forecasts(
                 self.series,
                 forecast_horizon=horizon,
@@ -133,6 +139,16 @@ class Subject:
                 show_warnings=False,
                 **covariates,
             )
+
+
+@contextmanager
+def _whole(module: GridModule) -> Generator[None]:
+    """The grid forecast at once, also by a model that does it in tiles."""
+    tiling, module.tiling = module.tiling, None
+    try:
+        yield
+    finally:
+        module.tiling = tiling
 
 
 class SomeWindows:
