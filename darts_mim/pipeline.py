@@ -1,5 +1,6 @@
 """GridPipeline: transformers and a forecaster as one, in the units that go in."""
 
+from pathlib import Path
 from typing import Any, Self
 
 from sklearn.pipeline import Pipeline
@@ -7,6 +8,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from darts_mim.grid.times import moment
 from darts_mim.grid.transformer import is_list, is_timeseries
+from darts_mim.stores.fingerprint import VERSIONS, state_of, unread
+from darts_mim.stores.forecast_store import stored_forecast
+from darts_mim.stores.stored_history import require_one, stored_history
 
 
 class GridPipeline(Pipeline):
@@ -14,7 +18,8 @@ class GridPipeline(Pipeline):
 
     ``fit`` learns every transformer on the training series and the forecaster on what they make of it;
     ``predict`` and ``historical_forecasts`` undo the transforms on what the forecaster gives, so that
-    forecasts come in the units, dims and coordinates that went in. ``get_params``, ``set_params`` with
+    forecasts come in the units, dims and coordinates that went in. A series that is not in memory is
+    transformed where the forecaster reads it, and never loaded whole. ``get_params``, ``set_params`` with
     ``step__parameter``, ``clone`` and indexing by step name are scikit-learn's.
 
     Args:
@@ -79,17 +84,21 @@ class GridPipeline(Pipeline):
         return self
 
     def predict(  # pyright: ignore[reportIncompatibleVariableOverride]
-        self, n: int, series: Any = None, **params: Any
+        self, n: int, series: Any = None, *, to: str | Path | None = None, **params: Any
     ) -> Any:
         """The ``n`` frames after ``series``, in its units.
 
         Args:
             n: Frames, at least 1.
             series: What to forecast from; by default the training series.
+            to: A Zarr store to write the forecast to, whole or not at all; it is then read from there as it
+                is asked for. One that holds this very forecast is read.
             **params: For the forecaster's ``predict``.
 
         Raises:
+            FileExistsError: If something else than forecasts is at ``to``.
             NotFittedError: Before ``fit``.
+            OSError: If ``to`` cannot be written.
             ValueError: If likelihood parameters are asked for: they are not in the series' units.
         """
         if params.get("predict_likelihood_parameters"):
@@ -100,15 +109,24 @@ class GridPipeline(Pipeline):
         check_is_fitted(self)
         if series is None:
             series = self._training_series()
+        if to is not None:
+            require_one(series)
+            asked = (VERSIONS, state_of(self), unread(series), n, params)
+            return stored_forecast(to, lambda: self.predict(n, series, **params), asked=asked)
         transformed, histories = self._transform(series)
         return self._restore(self.forecaster.predict(n, transformed, **params), histories)
 
-    def historical_forecasts(self, series: Any, *, forecast_horizon: int, **params: Any) -> Any:
+    def historical_forecasts(
+        self, series: Any, *, forecast_horizon: int, to: str | Path | None = None, **params: Any
+    ) -> Any:
         """Forecasts from one time after another, by the fitted steps, in the units of ``series``.
 
         Args:
             series: What to forecast from and over.
             forecast_horizon: Frames of each forecast.
+            to: A Zarr store to write forecasts to, a block of origins at a time; they are then read from
+                there as they are asked for. Complete or absent: what was stopped goes on when it is asked for
+                again, and one that holds these very forecasts is read. It takes ``start``.
             **params: ``start``, ``stride`` and what else the forecaster's ``historical_forecasts`` takes.
 
         Returns:
@@ -116,8 +134,10 @@ class GridPipeline(Pipeline):
             TimeSeries, one TimeSeries an origin.
 
         Raises:
+            FileExistsError: If something else than forecasts is at ``to``.
             NotFittedError: Before ``fit``.
-            ValueError: If ``last_points_only`` is asked for, or ``start`` is no time.
+            OSError: If ``to`` cannot be written.
+            ValueError: If ``last_points_only`` is asked for, or ``start`` is no time, or missing with ``to``.
         """
         check_is_fitted(self)
         if any(map(is_timeseries, series if is_list(series) else [series])):
@@ -130,11 +150,50 @@ class GridPipeline(Pipeline):
                 "A last frame alone cannot always be brought back to the units that went in: differences are "
                 "added up from the first. Leave last_points_only out and select, e.g. .isel(lead_time=-1)."
             )
+        if to is not None:
+            return self._stored(series, to, forecast_horizon, **params)
         transformed, histories = self._transform(series)
         forecasts = self.forecaster.historical_forecasts(
             transformed, forecast_horizon=forecast_horizon, **params
         )
         return self._restore(forecasts, histories)
+
+    def _stored(
+        self,
+        series: Any,
+        to: str | Path,
+        horizon: int,
+        *,
+        start: Any = None,
+        stride: int = 1,
+        num_samples: int = 1,
+        **params: Any,
+    ) -> Any:
+        """Forecasts from all origins, block by block into a store."""
+        require_one(series)
+        if num_samples > 1:
+            params["num_samples"] = num_samples
+        transformed, histories = self._transform(series)
+
+        def ask(part: Any, **when: Any) -> Any:
+            return self._restore(self.forecaster.historical_forecasts(part, **when, **params), histories)
+
+        return stored_history(
+            to,
+            ask,
+            transformed,
+            forecast_horizon=horizon,
+            start=start,
+            stride=stride,
+            num_samples=num_samples,
+            asked=(VERSIONS, state_of(self), unread(series), params),
+            **self._dims(),
+        )
+
+    def _dims(self) -> dict[str, Any]:
+        """What the first step was told of the series' dims."""
+        told = self.steps[0][1].get_params() if hasattr(self.steps[0][1], "get_params") else {}
+        return {name: told.get(name) for name in ("time_dim", "spatial_dims", "channel_dim")}
 
     def __sklearn_is_fitted__(self) -> bool:
         # a slice, such as pipeline[:-1], holds fitted steps and was never fitted itself

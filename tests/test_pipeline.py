@@ -19,6 +19,7 @@ from darts_mim import (
     from_timeseries,
     to_timeseries,
 )
+from darts_mim.stores import forecast_store
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
 
@@ -204,3 +205,64 @@ def test_start_is_a_time_and_not_a_count_of_what_differencing_left():
     model = GridPipeline([("difference", GridDifferencer(order=1)), ("last", Persistence())]).fit(flow())
     with pytest.raises(ValueError, match="start=20 came, where a time is wanted"):
         model.historical_forecasts(flow(), forecast_horizon=2, start=20)
+
+
+def lazy(series, path):
+    """The series in a store, as one opens it."""
+    series.to_dataset(name="flow").drop_vars("channel").to_zarr(
+        path, consolidated=False, encoding={"flow": {"chunks": [7, 2, 5, 4]}}
+    )
+    return xr.open_zarr(path, consolidated=False)["flow"].assign_coords(channel=series["channel"])
+
+
+def with_steps(*steps, last=None):
+    names = [f"step{i}" for i in range(len(steps))]
+    return GridPipeline([*zip(names, steps, strict=True), ("model", last or Persistence())])
+
+
+STEPS = [(), (SeasonalAnomaly("1D"), GridScaler("standard")), (GridScaler(), GridDifferencer(lags=("1D",)))]
+
+
+@pytest.mark.parametrize("steps", STEPS, ids=["none", "anomaly", "differences"])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_forecasts_in_a_store_equal_those_in_memory(steps, stride, tmp_path, monkeypatch):
+    monkeypatch.setattr(forecast_store, "BLOCK", 4)
+    whole = flow().astype("f4")
+    series = whole.drop_isel(time=[50, 51, 66])
+    model = with_steps(*steps).fit(series.isel(time=slice(0, 45)))
+    asked = {"forecast_horizon": 2, "start": whole.time[46], "stride": stride}
+    expected = model.historical_forecasts(series, **asked)
+    stored = lazy(series, tmp_path / "series")
+    for name, one in {"memory": series, "lazy": stored}.items():
+        made = model.historical_forecasts(one, **asked, to=tmp_path / name)
+        assert made.chunks is not None
+        xr.testing.assert_allclose(made.compute(), expected, rtol=1e-6)
+        assert made.dims == expected.dims and made.attrs == expected.attrs and made.name == expected.name
+    forecast = model.predict(3, stored, to=tmp_path / "one")
+    xr.testing.assert_allclose(forecast.compute(), model.predict(3, series), rtol=1e-6)
+    again = with_steps(*steps).fit(series.isel(time=slice(0, 45)))
+    monkeypatch.setattr(Persistence, "predict", None)
+    monkeypatch.setattr(Persistence, "historical_forecasts", None)
+    xr.testing.assert_identical(again.predict(3, stored, to=tmp_path / "one"), forecast)
+    xr.testing.assert_identical(again.historical_forecasts(stored, **asked, to=tmp_path / "lazy"), made)
+
+
+def test_a_lazy_series_is_fitted_and_forecast_as_one_in_memory(tmp_path):
+    series = flow().astype("f4")
+    stored = lazy(series, tmp_path / "series")
+    for steps in STEPS:
+        one, other = (with_steps(*steps).fit(each) for each in (series, stored))
+        xr.testing.assert_allclose(other.predict(2), one.predict(2), rtol=1e-5)
+        assert other.series_ is stored and other.series_.chunks is not None
+
+
+def test_what_cannot_go_to_a_store_is_refused(tmp_path):
+    series = flow()
+    model = pipeline().fit(series)
+    with pytest.raises(ValueError, match="one DataArray or Dataset; a list came"):
+        model.predict(2, [series, series], to=tmp_path / "run")
+    with pytest.raises(ValueError, match="a TimeSeries came"):
+        model.historical_forecasts(to_timeseries(series), forecast_horizon=2, to=tmp_path / "run")
+    with pytest.raises(ValueError, match="to= takes start="):
+        model.historical_forecasts(series, forecast_horizon=2, to=tmp_path / "run")
+    assert not list(tmp_path.iterdir())

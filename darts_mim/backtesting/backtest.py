@@ -19,9 +19,11 @@ from darts_mim.backtesting.settings import settings_in_words
 from darts_mim.backtesting.store import Store
 from darts_mim.errors import GapError
 from darts_mim.grid.grid import Grid
+from darts_mim.grid.lazy import as_dask, is_lazy
 from darts_mim.grid.times import positive
 from darts_mim.metrics.names import named
 from darts_mim.metrics.pointwise import Metric
+from darts_mim.stores.forecast_store import origins_at_once
 
 
 def backtest(
@@ -62,10 +64,18 @@ def backtest(
     of one that learnt from another source of the same truth.
 
     **Long backtests.** With ``store``, a folder, the forecasts of each forecaster and fold are kept there
-    once they are made, and read again by the next run that asks for the same: the same values and
-    coordinates, models, folds, horizon, versions. So a run that was stopped goes on, and a run with one
-    forecaster or metric more makes that one alone. What was made of anything else is never read.
+    as they are made, a block of origins at a time, and read again by the next run that asks for the same:
+    the same values and coordinates, models, folds, horizon, versions. So a run that was stopped goes on, and
+    a run with one forecaster or metric more makes that one alone. What was made of anything else is never
+    read.
     With ``parallel`` forecasters and folds are dask tasks, and the same comes out.
+
+    **More than fits in memory.** A series that is not in memory is never loaded whole: a forecaster is shown
+    it as it is, the truth in the result is lazy, and the metrics read it block by block. With ``store``
+    forecasts stay there, too, and the result reads them when they are asked for, so that the folder is needed
+    as long as the result is. Without it all forecasts are in memory: give one where they do not fit. A lazy
+    series is told from others by where it is stored, its sizes and its coordinates: where its values have
+    changed on the disk, take another folder.
 
     Args:
         forecasters: Models by name, or one; fitted, unless ``refit_every`` says to fit them. A model has
@@ -133,7 +143,7 @@ def backtest(
     }
     clock = Clock.of(series, grid, start=start, horizon=horizon, stride=stride)
     walk = Walk(
-        series=series.compute(), grid=grid, clock=clock, num_samples=positive(num_samples, "num_samples")
+        series=_unread(series), grid=grid, clock=clock, num_samples=positive(num_samples, "num_samples")
     )
     _require_samplers(models, num_samples)
     folds = folds_of(clock, refit_every=refit_every, train_length=train_length, gap=gap)
@@ -145,14 +155,14 @@ def backtest(
     for name, one in given.items():
         require_forecasts(one, clock, name)
     kept = None if store is None else Store.at(store, walk)
-    made = run_all(jobs_of(models, folds), walk, store=kept, parallel=parallel, verbose=verbose)
-    offered = given | {name: walk.forecasts(one.values, one.rows) for name, one in made.items()}
+    offered = given | run_all(jobs_of(models, folds), walk, store=kept, parallel=parallel, verbose=verbose)
     origins = _common_origins({name: offered[name] for name in forecasters}, clock)
     rows = clock.axis.get_indexer(origins)
-    forecasts = {name: _at(offered[name], origins) for name in forecasters}
-    observed = _observed(walk, rows)
+    forecasts, observed = _alike(
+        {name: _at(offered[name], origins) for name in forecasters}, _truth(walk, rows)
+    )
     for name in given:
-        warn_if_known(name, forecasts[name], observed, walk.observed(rows), grid)
+        warn_if_known(name, forecasts[name], observed, walk.last_seen(rows), grid)
     return BacktestResult(
         grid=grid,
         metrics=chosen,
@@ -221,12 +231,30 @@ def _at(forecasts: Series, origins: pd.DatetimeIndex) -> Series:
     return forecasts if forecasts.indexes["init_time"].equals(origins) else forecasts.sel(init_time=origins)
 
 
-def _observed(walk: Walk, rows: np.ndarray) -> Series:
+def _truth(walk: Walk, rows: np.ndarray) -> Series:
     """What happened at the times that were forecast, in the forecasts' layout."""
     frames = walk.clock.valid_rows(rows)
     if not walk.clock.axis[frames.ravel()].isin(walk.times).any():
         raise GapError(f"No frame from {walk.clock.start} on was observed, so nothing can be scored.")
-    return walk.forecasts(walk.observed(frames), rows)
+    return walk.truth(rows)
+
+
+def _alike(forecasts: Mapping[str, Series], observed: Series) -> tuple[dict[str, Series], Series]:
+    """With lazy ones cut into the same blocks of origins, so that they are read side by side."""
+    size = max(
+        sum(each.size for each in one.values()) if isinstance(one, xr.Dataset) else one.size
+        for one in (*forecasts.values(), observed)
+    )
+    block = origins_at_once(size // observed.sizes["init_time"])
+
+    def cut(series: Series) -> Series:
+        return _unread(series).chunk(init_time=block) if is_lazy(series) else series
+
+    return {name: cut(one) for name, one in forecasts.items()}, cut(observed)
+
+
+def _unread(series: Any) -> Any:
+    return as_dask(series)
 
 
 def _metrics(metrics: str | Metric | Sequence[str | Metric]) -> tuple[Metric, ...]:

@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from darts_mim.backtesting.lazy_frames import frames_at, laid_out
 from darts_mim.grid.grid import Grid
+from darts_mim.grid.lazy import is_lazy
 from darts_mim.grid.times import lead_times, moment, origin_rows, regular_axis, step_of, times_of
+from darts_mim.stores.forecast_store import origins_at_once
 
 Series = xr.DataArray | xr.Dataset
 
@@ -70,8 +73,47 @@ class Walk:
         last = int(self.times.searchsorted(self.clock.axis[row]))
         return self.series.isel({self.grid.time_dim: slice(0, last + 1)})
 
+    @cached_property
+    def is_lazy(self) -> bool:
+        """Whether the series is not in memory."""
+        return is_lazy(self.series)
+
+    def origins_at_once(self, samples: int = 1) -> int:
+        """As many as are forecast, or compared, together."""
+        return origins_at_once(self.clock.horizon * self.grid.n_components * samples)
+
+    def truth(self, rows: np.ndarray) -> Series:
+        """What happened at the times forecast from rows of the axis, as forecasts are laid out.
+
+        NaN where frames are missing. Of a lazy series it is lazy, a block of origins a chunk.
+        """
+        frames = self.clock.valid_rows(rows)
+        if not self.is_lazy:
+            return self.forecasts(self.observed(frames), rows)
+        at = self.times.get_indexer(self.clock.axis[frames.ravel()]).reshape(frames.shape)
+        none = np.empty((0, self.clock.horizon, self.grid.n_components), dtype=np.float32)
+        like: Any = self.forecasts(none, rows[:0])
+        labels = {
+            "init_time": self.clock.axis.values[rows],
+            "valid_time": (("init_time", "lead_time"), self.clock.valid_times(rows)),
+        }
+        return laid_out(self.series, at, self.grid.time_dim, like, self.origins_at_once()).assign_coords(
+            labels
+        )
+
+    def last_seen(self, rows: np.ndarray) -> xr.DataArray:
+        """(init_time, channel, row, column): the frames at rows of the axis; lazy if the series is."""
+        dims = ("init_time", *self.grid.canonical_dims)
+        if not self.is_lazy:
+            return xr.DataArray(self.observed(rows).reshape(-1, *self.grid.shape), dims=dims)
+        at = self.times.get_indexer(self.clock.axis[rows])
+        frames = self.grid.canonical(self.series).variable
+        return xr.DataArray(
+            frames_at(frames, at, self.grid.time_dim, np.dtype(float), self.origins_at_once()), dims=dims
+        )
+
     def observed(self, rows: np.ndarray) -> np.ndarray:
-        """(*rows, component): the frames at rows of the axis; NaN where they are missing."""
+        """(*rows, component): the frames at rows of the axis, in memory; NaN where they are missing."""
         at = self.times.get_indexer(self.clock.axis[rows.ravel()])
         missing = at < 0
         there = at[~missing] if not missing.all() else np.zeros(1, dtype=int)

@@ -17,7 +17,7 @@ from darts_mim.grid.grid import Grid
 Series = xr.DataArray | xr.Dataset
 Advance = Callable[[int], None]  # is told of how many origins are done
 
-BLOCK = 256  # origins that a darts model is asked for at once: whole batches, and progress can be shown
+BLOCK = 256  # origins asked for at once, at most: whole batches, and progress can be shown
 
 
 class Forecaster(Protocol):
@@ -55,7 +55,9 @@ class Made:
 def forecasts_from(rows: np.ndarray, forecaster: Any, walk: Walk, name: str, advance: Advance) -> Made:
     """What it forecasts from rows of the axis; those that it cannot forecast from are left out."""
     at_once = hasattr(forecaster, "historical_forecasts")
-    step = 1 if not at_once else BLOCK if is_of_darts(forecaster) else max(1, len(rows))
+    in_blocks = is_of_darts(forecaster) or walk.is_lazy
+    block = min(BLOCK, walk.origins_at_once(samples_of(forecaster, walk)))
+    step = 1 if not at_once else block if in_blocks else max(1, len(rows))
     parts: list[Made] = []
     for block in (rows[first : first + step] for first in range(0, len(rows), step)):
         try:
@@ -85,7 +87,7 @@ def forecast_many(
     forecasts, at = forecasts.isel(init_time=wanted), at[wanted]
     if "valid_time" in forecasts.coords:
         require_times(forecasts["valid_time"].values, clock.valid_times(at), name)
-    return Made(rows=at, values=_values(walk.grid, forecasts, "init_time", "lead_time"))
+    return Made(rows=at, values=values_of(walk.grid, forecasts, "init_time", "lead_time"))
 
 
 def forecast_one(forecaster: Any, walk: Walk, rows: np.ndarray, name: str) -> Made:
@@ -97,7 +99,7 @@ def forecast_one(forecaster: Any, walk: Walk, rows: np.ndarray, name: str) -> Ma
     forecast = forecaster.predict(walk.clock.horizon, walk.between(0, row), **options)
     time_dim = walk.grid.time_dim
     require_times(forecast[time_dim].values, walk.clock.valid_times(rows)[0], name)
-    return Made(rows=rows, values=_values(walk.grid, forecast, time_dim)[None])
+    return Made(rows=rows, values=values_of(walk.grid, forecast, time_dim)[None])
 
 
 def is_of_darts(forecaster: Any) -> bool:
@@ -113,6 +115,11 @@ def can_sample(forecaster: Any) -> bool:
     return any("num_samples" in _parameters(last, method) for method in ("predict", "historical_forecasts"))
 
 
+def samples_of(forecaster: Any, walk: Walk) -> int:
+    """Samples of each of its forecasts."""
+    return walk.num_samples if can_sample(forecaster) else 1
+
+
 def sampling(forecaster: Any, num_samples: int, seed: int) -> dict[str, int]:
     """Arguments for one that can sample. The seed is of the origin, so that every run draws the same."""
     if not can_sample(forecaster):
@@ -126,7 +133,7 @@ def _parameters(forecaster: Any, method: str) -> Sequence[str]:
     return () if bound is None else tuple(inspect.signature(bound).parameters)
 
 
-def _values(grid: Grid, forecasts: Series, *front: str) -> np.ndarray:
+def values_of(grid: Grid, forecasts: Series, *front: str) -> np.ndarray:
     """(*front, component), and the samples behind if there are any."""
     array = grid.canonical(forecasts)
     samples = ["realization"] if "realization" in array.dims else []

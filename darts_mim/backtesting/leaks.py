@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, cast
 
+import dask
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -118,9 +119,11 @@ def _require_same_with_another_future(forecaster: Any, walk: Walk, row: np.ndarr
     def ask(series: Series) -> np.ndarray:
         return forecast_many(forecaster, walk, row, name, series=series).values[0]
 
-    as_it_is = ask(walk.series)
-    change = _change(as_it_is, ask(_with_another_future(walk, int(row[0]))), _rounding(walk, row))
-    if not change or _change(as_it_is, ask(walk.series), np.zeros(1)):
+    series, n_past = _around(walk, int(row[0]))
+    as_it_is = ask(series)
+    other = ask(_with_another_future(series, n_past, walk.grid.time_dim))
+    change = _change(as_it_is, other, _rounding(walk, row))
+    if not change or _change(as_it_is, ask(series), np.zeros(1)):
         return  # the second: it never answers twice alike, so that nothing can be said
     raise LeakError(
         f"{name!r} knows what comes after {walk.clock.axis[row[0]]}: its forecast from there changes by up "
@@ -129,20 +132,29 @@ def _require_same_with_another_future(forecaster: Any, walk: Walk, row: np.ndarr
     )
 
 
-def _with_another_future(walk: Walk, row: int) -> Series:
-    """The frames after a row upside down, and nearer to one another: other extremes, mean and spread."""
+def _around(walk: Walk, row: int) -> tuple[Series, int]:
+    """The series, and how many of its frames a row has seen; of a lazy one not all after it."""
     time_dim = walk.grid.time_dim
     n_past = walk.between(0, row).sizes[time_dim]
+    if not walk.is_lazy:
+        return walk.series, n_past
+    ahead = max(walk.clock.horizon, BLOCK // walk.grid.n_components)
+    return walk.between(0, min(row + ahead, len(walk.clock.axis) - 1)), n_past
+
+
+def _with_another_future(series: Series, n_past: int, time_dim: str) -> Series:
+    """All frames but the first upside down, and nearer to one another: other extremes, mean and spread."""
 
     def changed(frames: xr.DataArray) -> xr.DataArray:
-        values = frames.values.copy()
-        future = np.moveaxis(values, frames.get_axis_num(time_dim), 0)[n_past:]
-        if np.isfinite(future).any():
-            low, high = np.nanmin(future), np.nanmax(future)
-            future[:] = low + (high - low) / 4 + (high - future) / 2
-        return frames.copy(data=values)
+        past = frames.isel({time_dim: slice(0, n_past)})
+        future = frames.isel({time_dim: slice(n_past, None)}).variable.compute()
+        if np.isfinite(values := future.values).any():
+            low, high = np.nanmin(values), np.nanmax(values)
+            future = future.copy(data=(low + (high - low) / 4 + (high - values) / 2).astype(frames.dtype))
+        joined = xr.Variable.concat([past.variable, future], time_dim)
+        return frames.copy(data=joined.transpose(*frames.dims).data)
 
-    return walk.series.map(changed) if isinstance(walk.series, xr.Dataset) else changed(walk.series)
+    return series.map(changed) if isinstance(series, xr.Dataset) else changed(series)
 
 
 def _rounding(walk: Walk, row: np.ndarray) -> np.ndarray:
@@ -166,26 +178,27 @@ def _change(one: np.ndarray, other: np.ndarray, allowed: np.ndarray) -> float:
     return float(np.max(difference, where=beyond, initial=0.0))
 
 
-def warn_if_known(name: str, forecasts: Series, observed: Series, last_seen: np.ndarray, grid: Grid) -> None:
+def warn_if_known(
+    name: str, forecasts: Series, observed: Series, last_seen: xr.DataArray, grid: Grid
+) -> None:
     """Warn of forecasts that hit the truth in every cell of a frame: they cannot be asked again.
 
     Frames that are the same in all cells, and those that are as the last one seen, are hit by chance
-    or by persistence, and do not count.
+    or by persistence, and do not count. What is lazy is read block by block.
 
     Args:
         name: Whose forecasts they are.
         forecasts: On (init_time, lead_time, ...), samples or quantiles too.
         observed: The truth for the same origins.
-        last_seen: (init_time, component): the frames at the origins.
+        last_seen: (init_time, channel, row, column): the frames at the origins.
         grid: Of both.
     """
     truth, made, cells = grid.canonical(observed), grid.canonical(forecasts), grid.canonical_dims
-    seen = xr.DataArray(last_seen.reshape(-1, *grid.shape), dims=("init_time", *cells))
     step = max(1, BLOCK // made.isel(init_time=0).size)
     hits = np.zeros(truth.sizes["lead_time"], dtype=int)
     for first in range(0, len(last_seen), step):
         block = {"init_time": slice(first, first + step)}
-        hits += _hits(made[block], truth[block], seen[block], cells)
+        hits += _hits(*_in_memory(made[block], truth[block], last_seen[block]), cells)
     if hits.any():
         labels = lead_labels(truth["lead_time"])
         each = ", ".join(f"{n} at {lead}" for n, lead in zip(hits, labels, strict=True) if n)
@@ -196,6 +209,10 @@ def warn_if_known(name: str, forecasts: Series, observed: Series, last_seen: np.
             LeakWarning,
             stacklevel=3,
         )
+
+
+def _in_memory(*fields: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    return dask.compute(*fields)
 
 
 def _hits(made: xr.DataArray, truth: xr.DataArray, seen: xr.DataArray, cells: tuple[str, ...]) -> np.ndarray:

@@ -1,26 +1,21 @@
 """A folder that keeps what was forecast, so that a backtest that was stopped goes on where it was."""
 
-import inspect
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import numpy as np
-import xarray as xr
 from dask.base import tokenize
 
-from darts_mim.backtesting.clock import Walk
+from darts_mim.backtesting.clock import Series, Walk
 from darts_mim.backtesting.folds import Fold
-from darts_mim.backtesting.forecasts import Made
-from darts_mim.baselines.base import Baseline
-
-VERSIONS = tuple(version(package) for package in ("darts-mim", "darts", "torch"))  # which forecast otherwise
+from darts_mim.backtesting.forecasts import Advance, Made
+from darts_mim.errors import GapError
+from darts_mim.stores.fingerprint import VERSIONS, state_of, unread
+from darts_mim.stores.forecast_store import open_forecasts, stored_forecasts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +33,10 @@ class Store:
     def at(cls, folder: str | Path, walk: Walk) -> Self:
         """Open the folder, or make it, for one walk through one series."""
         path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
+        _made(path)
         clock = walk.clock
         what = (
-            walk.series.drop_attrs(),
+            unread(walk.series).drop_attrs(),
             walk.grid.dims,
             walk.grid.spatial_dims,
             clock.horizon,
@@ -74,61 +69,73 @@ class Store:
         return self.folder / f"{words}-{fold.number}-{key}.zarr"
 
 
-def kept(place: Path) -> Made | None:
-    """What is kept there; None if nothing is."""
-    if not place.exists():
-        return None
-    with xr.open_zarr(place, consolidated=False) as found:
-        values, rows = found["forecast"].values, found["row"].values
-        return Made(rows=rows, values=values, why_not=found.attrs["why_not"])
+def kept(place: Path) -> Made | Series | None:
+    """What is kept there, lazy; None if nothing is."""
+    if place.exists():
+        return open_forecasts(place)
+    none = _none(place)
+    return Made.none(none.read_text()) if none.exists() else None
 
 
-def keep(made: Made, place: Path) -> None:
-    """Write beside the place, then move there: whoever looks finds all of it or nothing."""
-    dims = ("row", "lead", "component", "sample")[: made.values.ndim]
-    dataset = xr.Dataset(
-        {"forecast": (dims, made.values)} if len(made.rows) else {"forecast": ("row", made.values)},
-        {"row": made.rows},
-        {"why_not": made.why_not, "origins": f"{len(made.rows)}, rows of the time axis of the series"},
-    )
-    beside = Path(tempfile.mkdtemp(prefix=f".{place.stem}-", dir=place.parent))
-    try:
-        dataset.to_zarr(beside, mode="w", consolidated=False)
-        os.replace(beside, place)
-    except OSError:
-        if not place.exists():  # another run may have been faster with the same forecasts
-            raise
-    finally:
-        for left in place.parent.glob(f".{place.stem}-*"):  # by runs that were killed, too
-            shutil.rmtree(left, ignore_errors=True)
+def keep(
+    place: Path,
+    forecaster: Any,
+    rows: np.ndarray,
+    walk: Walk,
+    samples: int,
+    forecast: Callable[[np.ndarray], Series],
+    check: Callable[[Series], None],
+    advance: Advance,
+) -> Made | Series:
+    """Forecast block by block into the store; what was begun is gone on with.
 
-
-def state_of(forecaster: Any) -> Any:
-    """All that a forecaster's forecasts hang on, to be hashed.
-
-    Of a pipeline it is that of its steps; of a model with a network, its arguments and weights; of a simple
-    forecast, its arguments and training series; of any other, all that a pickle of it holds. The code of its
-    class counts too, not that of what the class calls.
+    Args:
+        place: Where to.
+        forecaster: As it is fitted: one that was stopped, and that learns other weights when it is fitted
+            anew, starts anew.
+        rows: Of the origins.
+        walk: What is asked.
+        samples: Of each forecast.
+        forecast: From some rows to their forecasts; GapError if there is none.
+        check: Is shown all of them before they are kept.
+        advance: Is told of how many origins are done.
     """
-    kind = type(forecaster)
-    code = f"{kind.__module__}.{kind.__qualname__}"
-    with suppress(OSError, TypeError):
-        code += inspect.getsource(kind)
-    if hasattr(forecaster, "steps"):
-        return code, [(name, state_of(step)) for name, step in forecaster.steps]
-    if isinstance(forecaster, Baseline):
-        return code, forecaster.get_params(), getattr(forecaster, "training_", None)
-    if hasattr(forecaster, "load_weights"):  # darts' models with a network, named by when they were made
-        return code, dict(forecaster.model_params), _weights(forecaster.model)
-    if hasattr(forecaster, "in_use"):  # a darts model that is lent to grids
-        seen = getattr(forecaster, "observed_", None)
-        return code, forecaster.get_params() | {"model": None}, seen, state_of(forecaster.in_use)
-    if hasattr(forecaster, "untrained_model"):  # the generator of darts' other models starts anywhere
-        return code, {name: value for name, value in vars(forecaster).items() if name != "_random_instance"}
-    return code, forecaster
+    try:
+        return stored_forecasts(
+            place,
+            forecast,
+            axis=walk.clock.axis,
+            rows=rows,
+            horizon=walk.clock.horizon,
+            origin_size=walk.clock.horizon * walk.grid.n_components * samples,
+            asked=(place.name, _learnt(forecaster)),
+            check=check,
+            advance=advance,
+        )
+    except GapError as error:
+        beside = place.with_suffix(f".{uuid4().hex}.new")
+        beside.write_text(str(error))
+        os.replace(beside, _none(place))
+        return Made.none(str(error))
 
 
-def _weights(network: Any) -> dict[str, np.ndarray]:
-    """A torch module's, as numbers; none before it is made."""
-    weights: Mapping[str, Any] = {} if network is None else network.state_dict()
-    return {name: np.asarray(one.detach().cpu().double()) for name, one in weights.items()}
+def _none(place: Path) -> Path:
+    """Says why there is no forecast."""
+    return place.with_suffix(".none.txt")
+
+
+def _learnt(forecaster: Any) -> str:
+    try:
+        return tokenize(state_of(forecaster), ensure_deterministic=True)
+    except Exception:  # it can be pickled only before it is fitted
+        return uuid4().hex
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"store={str(folder)!r} cannot be used: {error.strerror}. Choose a folder that can be written.",
+        ) from error

@@ -15,8 +15,7 @@ from sklearn.base import BaseEstimator
 from darts_mim import GridPipeline, GridScaler, MIMModel
 from darts_mim.backtesting import jobs
 from darts_mim.backtesting.backtest import backtest
-from darts_mim.backtesting.forecasts import Made
-from darts_mim.backtesting.store import keep, kept, state_of
+from darts_mim.backtesting.store import state_of
 from darts_mim.baselines import Climatology, DampedAnomaly, Drift, Persistence
 from darts_mim.errors import GapError
 
@@ -230,32 +229,6 @@ def test_networks_are_told_apart_by_their_weights(tmp_path):
     )
     assert len(list(tmp_path.iterdir())) == 3
     assert str(state_of(mim())) == str(state_of(mim())) != str(state_of(mim(lr=0.5)))
-
-
-def test_a_place_is_whole_or_empty(tmp_path, monkeypatch):
-    place = tmp_path / "mean-1-abc.zarr"
-    made = Made(rows=np.array([3, 4]), values=np.random.default_rng(0).random((2, 3, 4, 5)), why_not="a gap")
-    assert kept(place) is None
-    replace = os.replace
-
-    def full(source, target):
-        if target == place:
-            raise OSError("disk full")
-        replace(source, target)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(os, "replace", full)
-        with pytest.raises(OSError, match="disk full"):
-            keep(made, place)
-    assert not list(tmp_path.iterdir())
-    keep(made, place)
-    found = kept(place)
-    np.testing.assert_array_equal(found.values, made.values)
-    np.testing.assert_array_equal(found.rows, made.rows)
-    assert found.why_not == "a gap" and found.values.dtype == made.values.dtype
-    keep(Made(rows=made.rows, values=made.values + 1), place)  # another run was faster
-    np.testing.assert_array_equal(kept(place).values, made.values)
-    assert [path.name for path in tmp_path.iterdir()] == [place.name]
 
 
 def test_a_fold_without_an_origin_is_kept_too(tmp_path):
