@@ -1,16 +1,17 @@
 """A linear regression of what comes on what came, cell by cell."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from darts_mim.baselines.base import Baseline, Past
+from darts_mim.baselines.rows import Held, Rows
 from darts_mim.errors import TooShortError
 from darts_mim.grid.times import period_steps, positive
 
 BLOCK = 2**22  # values of the regressors made together, so that fitting needs little memory
+CELLS = 2**25  # values of the cells that are read together of a series that is not in memory
 SMALLEST = 1e-12  # share of the largest eigenvalue below which regressors count as dependent
 
 
@@ -28,6 +29,10 @@ class Autoregression(Baseline):
     and an ordinary autoregression, bring it to 0.052. Anomalies forecast better than the flow:
     ``GridPipeline([("week", SeasonalAnomaly("7D")), ("ar", Autoregression(4, seasonal_lags=("1D",)))])``.
 
+    A series that is not in memory is read some cells at a time: once for every 128 MiB (float64: 256) of it,
+    or less often if a chunk of its store holds few cells. That is done in ``fit``, and again when a longer
+    forecast is first asked for, for all of its leads.
+
     Args:
         lags: Last frames that are read.
         seasonal_lags: Pandas offsets, whole numbers of steps, e.g. ``("1D", "7D")``.
@@ -42,7 +47,7 @@ class Autoregression(Baseline):
         Taieb and Atiya (2016), IEEE Trans. Neural Netw. Learn. Syst. 27, 62-76, for direct and iterated
         forecasts; Box and Jenkins (1970), Time Series Analysis, chapter 9, for the seasonal terms.
 
-    >>> import xarray as xr
+    >>> import pandas as pd, xarray as xr
     >>> time = pd.date_range("2024-01-01", periods=9, freq="h")
     >>> level = xr.DataArray(0.5 ** np.arange(9.0), {"time": time}, ("time",)).expand_dims(y=1, x=1)
     >>> (Autoregression(1).fit(level).predict(2) * 2**10).values.ravel().round(6)
@@ -66,7 +71,7 @@ class Autoregression(Baseline):
         self.seasonal_lags = seasonal_lags
         self.ridge = ridge
 
-    def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
+    def _learn(self, rows: Rows) -> None:
         positive(self.lags, "lags")
         if isinstance(self.seasonal_lags, str):
             raise ValueError(
@@ -95,13 +100,26 @@ class Autoregression(Baseline):
             TooShortError: If a cell has fewer whole windows than coefficients, and ``ridge`` is 0.
         """
         check_is_fitted(self, "grid_")
-        if lead not in self._regressions:
-            values, _ = self._rows(self.training_)
-            self._regressions[lead] = self._regress(values, lead)
+        self._find([lead])
         return self._regressions[lead]
 
-    def _regress(self, values: np.ndarray, lead: int) -> np.ndarray:
-        read = np.append(self.offsets(lead), lead)
+    def _find(self, leads: Iterable[int]) -> None:
+        """The coefficients of all these leads: a series that is not in memory is read for all at once."""
+        read = {lead: np.append(self.offsets(lead), lead) for lead in leads if lead not in self._regressions}
+        if not read:
+            return
+        n_components = self.grid_.n_components
+        found = {lead: np.empty((len(rows), n_components)) for lead, rows in read.items()}
+        windows = {lead: np.empty(n_components, dtype=int) for lead in read}
+        for components, values in self._rows(self.training_).of_cells(CELLS):
+            for lead, rows in read.items():
+                found[lead][:, components], windows[lead][components] = self._regress(values, rows)
+        for lead, rows in read.items():
+            self._require_windows(windows[lead], rows)
+            self._regressions[lead] = found[lead]
+
+    def _regress(self, values: np.ndarray, read: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(coefficient, component), and the number of whole windows of each."""
         n = max(0, len(values) - int(read[-1] - read[0]))
         starts = read - read[0]
         found = np.empty((len(read), values.shape[1]))
@@ -109,28 +127,32 @@ class Autoregression(Baseline):
         for cells in _blocks(values.shape[1], len(read) * max(1, n)):
             block = values[:, cells].T.astype(np.float64, order="C")
             found[:, cells], windows[cells] = _least_squares(block, starts, n, self.ridge)
+        return found, windows
+
+    def _require_windows(self, windows: np.ndarray, read: np.ndarray) -> None:
         wanted = 1 if self.ridge else len(read)
         mask = self.grid_.mask
         fewest = windows.min() if mask is None else windows[~mask.ravel()].min()
         if fewest < wanted:
+            length = read[-1] - read[0] + 1
             raise TooShortError(
-                f"{self!r} found {fewest} whole windows of {starts[-1] + 1} frames in some or all cells of "
-                f"the training series, for {len(read)} coefficients of lead {lead}. Fit on a longer "
+                f"{self!r} found {fewest} whole windows of {length} frames in some or all cells "
+                f"of the training series, for {len(read)} coefficients of lead {read[-1]}. Fit on a longer "
                 f"series, read fewer lags, pass ridge=1.0, or forecast fewer frames."
             )
-        return found
 
     def _reads(self, past: Past) -> np.ndarray:
         read = [self.offsets(lead) for lead in range(1, past.horizon + 1)]
         return np.maximum(past.origins[:, None] + np.unique(np.concatenate(read)), -1)
 
-    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
-        frames = np.empty((len(past.origins), past.horizon, past.values.shape[1]))
+    def _frames(self, past: Past, reads: np.ndarray, seen: Held) -> np.ndarray:
+        self._find(range(1, past.horizon + 1))
+        frames = np.empty((len(past.origins), past.horizon, self.grid_.n_components))
         for lead in range(1, past.horizon + 1):
             constant, *slopes = self.coefficients(lead)
             frames[:, lead - 1] = constant
             for offset, slope in zip(self.offsets(lead), slopes, strict=True):
-                frames[:, lead - 1] += slope * past.values[past.origins + offset]
+                frames[:, lead - 1] += slope * seen[past.origins + offset]
         return frames
 
 

@@ -11,6 +11,7 @@ from pandas.tseries.offsets import BaseOffset
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from darts_mim.baselines.rows import Held, Rows
 from darts_mim.errors import GapError, TooShortError
 from darts_mim.grid.grid import Grid
 from darts_mim.grid.times import (
@@ -21,16 +22,16 @@ from darts_mim.grid.times import (
     step_of,
     times_of,
 )
-from darts_mim.grid.windows import WHOLE, fill_axis, row_kinds
+from darts_mim.grid.windows import WHOLE
 
 Series = xr.DataArray | xr.Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """Rows on the regular time axis, and those to forecast from."""
+    """A series on the regular time axis, and the rows to forecast from."""
 
-    values: np.ndarray  # (row, component)
+    rows: Rows
     times: pd.DatetimeIndex  # of the rows, and of the frames after them that are asked for
     origins: np.ndarray  # rows of the last frames seen
     horizon: int
@@ -44,7 +45,9 @@ class Past:
 class Baseline(BaseEstimator):
     """What the simple forecasts share: the grid, the time axis, and who may be forecast from.
 
-    Subclasses say which frames they read and what they make of them, for many origins at once.
+    Subclasses say which frames they read and what they make of them, for many origins at once. Of a series
+    that is not in memory only those frames are read to forecast; what is learnt of it is learnt block by
+    block, by dask's active scheduler.
 
     Args:
         time_dim: Name of the time dim, if it cannot be told.
@@ -81,7 +84,7 @@ class Baseline(BaseEstimator):
         )
         self.step_ = step_of(times_of(series, self.grid_.time_dim))
         self.training_ = series
-        self._learn(*self._rows(series))
+        self._learn(self._rows(series))
         return self
 
     def predict(self, n: int, series: Series | None = None) -> Series:
@@ -96,13 +99,14 @@ class Baseline(BaseEstimator):
             GridMismatchError: If ``series`` is on another grid than the training series.
         """
         check_is_fitted(self, "grid_")
-        values, axis = self._rows(self.training_ if series is None else series)
-        future = following(cast(pd.Timestamp, axis[-1]), self.step_, positive(n, "n"))
-        times = pd.DatetimeIndex(axis.append(future))
-        past = Past(values=values, times=times, origins=np.array([len(axis) - 1]), horizon=n)
+        rows = self._rows(self.training_ if series is None else series)
+        future = following(cast(pd.Timestamp, rows.axis[-1]), self.step_, positive(n, "n"))
+        times = pd.DatetimeIndex(rows.axis.append(future))
+        past = Past(rows=rows, times=times, origins=np.array([len(rows) - 1]), horizon=n)
         reads = self._reads(past)
-        self._require_whole(past, reads)
-        return self.grid_.series(self._frames(past, reads)[0], future)
+        seen = rows.held(reads)
+        self._require_whole(past, reads, seen)
+        return self.grid_.series(self._frames(past, reads, seen)[0], future)
 
     def historical_forecasts(
         self, series: Series, *, forecast_horizon: int, start: Any = None, stride: int = 1
@@ -126,19 +130,20 @@ class Baseline(BaseEstimator):
         """
         check_is_fitted(self, "grid_")
         horizon = positive(forecast_horizon, "forecast_horizon")
-        values, axis = self._rows(series)
-        origins = origin_rows(axis, start=start, horizon=horizon, stride=stride)
-        past = Past(values=values, times=axis, origins=origins, horizon=horizon)
+        rows = self._rows(series)
+        origins = origin_rows(rows.axis, start=start, horizon=horizon, stride=stride)
+        past = Past(rows=rows, times=rows.axis, origins=origins, horizon=horizon)
         reads = self._reads(past)
-        whole = self._whole(values, reads).all(axis=1)
+        seen = rows.held(reads)
+        whole = self._whole(reads, seen).all(axis=1)
         if not whole.any():
-            self._require_whole(past, reads[-1:])
+            self._require_whole(past, reads[-1:], seen)
         past, reads = replace(past, origins=origins[whole]), reads[whole]
         return self.grid_.forecasts(
-            self._frames(past, reads),
-            axis.values[past.origins],
+            self._frames(past, reads, seen),
+            rows.axis.values[past.origins],
             lead_times(self.step_, horizon),
-            axis.values[past.forecast_rows],
+            rows.axis.values[past.forecast_rows],
         )
 
     @property
@@ -148,7 +153,7 @@ class Baseline(BaseEstimator):
             return None
         return cast(pd.Timestamp, times_of(self.training_, self.grid_.time_dim)[-1])
 
-    def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
+    def _learn(self, rows: Rows) -> None:
         """Keep what forecasting needs of the training rows; NaN is what was not observed."""
 
     @abstractmethod
@@ -156,26 +161,24 @@ class Baseline(BaseEstimator):
         """(origin, any): rows that must be whole; -1 for one before the series."""
 
     @abstractmethod
-    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
-        """(origin, lead, component)."""
+    def _frames(self, past: Past, reads: np.ndarray, seen: Held) -> np.ndarray:
+        """(origin, lead, component), from the rows that are read."""
 
-    def _rows(self, series: Series) -> tuple[np.ndarray, pd.DatetimeIndex]:
-        """The values on the regular axis of the training step; missing times are rows of NaN."""
-        times = times_of(series, self.grid_.time_dim)
-        return fill_axis(self.grid_.components(series), times, self.step_)
+    def _rows(self, series: Series) -> Rows:
+        return Rows(series, self.grid_, self.step_)
 
-    def _whole(self, values: np.ndarray, reads: np.ndarray) -> np.ndarray:
+    def _whole(self, reads: np.ndarray, seen: Held) -> np.ndarray:
         mask = self.grid_.mask
-        kinds = row_kinds(values, None if mask is None else mask.ravel())
+        kinds = seen.kinds(None if mask is None else mask.ravel())
         return (reads >= 0) & (kinds[reads] == WHOLE)
 
-    def _require_whole(self, past: Past, reads: np.ndarray) -> None:
+    def _require_whole(self, past: Past, reads: np.ndarray, seen: Held) -> None:
         if (reads < 0).any():
             raise TooShortError(
-                f"{self!r} looks further back than the {len(past.values)} frames since "
+                f"{self!r} looks further back than the {len(past.rows)} frames since "
                 f"{past.times[0]}. Pass a series that begins earlier."
             )
-        unusable = reads[~self._whole(past.values, reads)]
+        unusable = reads[~self._whole(reads, seen)]
         if len(unusable):
             raise GapError(
                 f"{self!r} reads the frame at {past.times[unusable[0]]}, which is missing or holds "

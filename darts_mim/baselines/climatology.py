@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from darts_mim.baselines.base import Past
+from darts_mim.baselines.rows import Held, Rows
 from darts_mim.baselines.seasonal import Seasonal, require_seen
 from darts_mim.grid.harmonics import smooth_cycle
 from darts_mim.grid.times import position_in_period, steps_between
@@ -61,10 +62,10 @@ class Climatology(Seasonal):
         super().__init__(period, time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim)
         self.harmonics = harmonics
 
-    def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
-        self.start_ = times.values[0]
-        positions, n = position_in_period(times, self.period, step=self.step_)
-        means, counts = means_at(values, positions, n)
+    def _learn(self, rows: Rows) -> None:
+        self.start_ = rows.axis.values[0]
+        positions, n = position_in_period(rows.axis, self.period, step=self.step_)
+        means, counts = rows.means_at(positions, n)
         if self.harmonics is not None:
             means = smooth_cycle(means, counts, self.harmonics, period=self.period, step=self.step_)
         self.climatology_ = means
@@ -79,23 +80,6 @@ class Climatology(Seasonal):
     def _reads(self, past: Past) -> np.ndarray:
         return np.empty((len(past.origins), 0), dtype=int)
 
-    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
+    def _frames(self, past: Past, reads: np.ndarray, seen: Held) -> np.ndarray:
         rows = past.forecast_rows
         return self._normal(past.times[rows.ravel()]).reshape(*rows.shape, -1)
-
-
-def means_at(values: np.ndarray, positions: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """(position, component): the mean of the rows at each position, and of how many values it is one.
-
-    The mean is NaN where there is none.
-    """
-    order = np.argsort(positions, kind="stable")
-    seen, starts = np.unique(positions[order], return_index=True)
-    known = np.isfinite(values)
-    # float64: the sums of long float32 series lose digits.
-    sums = np.add.reduceat(np.where(known, values, 0.0)[order], starts, axis=0, dtype=np.float64)
-    counts = np.zeros((n, values.shape[1]), dtype=np.int64)
-    counts[seen] = np.add.reduceat(known[order], starts, axis=0, dtype=np.int64)
-    means = np.full(counts.shape, np.nan)
-    means[seen] = np.divide(sums, counts[seen], out=means[seen], where=counts[seen] > 0)
-    return means, counts

@@ -1,11 +1,13 @@
 """The last frame, and the mean change per step from there on."""
 
+from collections.abc import Iterable
 from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from darts_mim.baselines.base import Baseline, Past
+from darts_mim.baselines.rows import Held, Rows
 from darts_mim.grid.times import positive
 
 
@@ -51,10 +53,10 @@ class Drift(Baseline):
         super().__init__(time_dim=time_dim, spatial_dims=spatial_dims, channel_dim=channel_dim)
         self.window = window
 
-    def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
+    def _learn(self, rows: Rows) -> None:
         if self.window is not None and positive(self.window, "window") == 1:
             raise ValueError("window=1 came; a change takes at least 2 frames. Pass window=2 or more.")
-        self.change_ = _mean_change(values) if self.window is None else None
+        self.change_ = _mean_change(rows) if self.window is None else None
 
     @property
     def fitted_until_(self) -> pd.Timestamp | None:
@@ -65,20 +67,37 @@ class Drift(Baseline):
         back = 0 if self.window is None else self.window - 1
         return np.maximum(past.origins[:, None] - np.unique([back, 0])[::-1], -1)
 
-    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
-        last = past.values[past.origins].astype(np.float64)
+    def _frames(self, past: Past, reads: np.ndarray, seen: Held) -> np.ndarray:
+        last = seen[past.origins].astype(np.float64)
         if self.window is None:
             change = cast(np.ndarray, self.change_)
         else:
-            change = (last - past.values[reads[:, 0]]) / (self.window - 1)
+            change = (last - seen[reads[:, 0]]) / (self.window - 1)
         leads = np.arange(1, past.horizon + 1)[:, None]
         return last[:, None] + leads * np.expand_dims(change, -2)
 
 
-def _mean_change(values: np.ndarray) -> np.ndarray:
+def _mean_change(rows: Rows) -> np.ndarray:
     """(component,): from the first to the last known value, per step; 0 where that is one value or none."""
-    known, cells = np.isfinite(values), np.arange(values.shape[1])
-    first, last = known.argmax(axis=0), len(values) - 1 - known[::-1].argmax(axis=0)
-    change = values[last, cells].astype(np.float64) - values[first, cells]
-    steps = last - first
-    return np.divide(change, steps, out=np.zeros(len(cells)), where=(steps > 0) & known.any(axis=0))
+    first, start = _first_known(rows, rows.blocks())
+    last, end = _first_known(rows, rows.blocks(backwards=True))
+    steps, change = end - start, last.astype(np.float64) - first
+    return np.divide(change, steps, out=np.zeros(len(change)), where=steps > 0)
+
+
+def _first_known(
+    rows: Rows, blocks: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(component,) each: the first value, and its row; no more blocks are read than it takes."""
+    components = np.arange(rows.grid.n_components)
+    value, row = np.zeros(len(components), rows.array.dtype), np.zeros(len(components), dtype=int)
+    mask = rows.grid.mask
+    wanted = np.ones(len(components), dtype=bool) if mask is None else ~mask.ravel()
+    for at, frames in blocks:
+        known = np.isfinite(frames)
+        frame, new = known.argmax(axis=0), wanted & known.any(axis=0)
+        value[new], row[new] = frames[frame, components][new], at[frame][new]
+        wanted &= ~new
+        if not wanted.any():
+            break
+    return value, row

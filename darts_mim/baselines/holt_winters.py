@@ -36,6 +36,14 @@ class State:
             np.multiply(self.trend, given.phi, out=self.trend)
             np.add(self.level, self.trend, out=self.level)
 
+    def of(self, components: slice | np.ndarray) -> "State":
+        """The state of some components."""
+        return State(
+            level=self.level[components],
+            trend=None if self.trend is None else self.trend[components],
+            season=None if self.season is None else self.season[:, components],
+        )
+
     def copies(self, n: int, cells: np.ndarray) -> "State":
         """The state of some cells, n times, to be run with different parameters."""
         shape = (n, len(cells))
@@ -56,6 +64,16 @@ class Parameters:
     beta: np.ndarray  # trend, as a share of what the level changes
     gamma: np.ndarray  # season
     phi: np.ndarray  # what is left of the trend after a step
+
+    @classmethod
+    def joined(cls, parts: "Sequence[tuple[slice | np.ndarray, Parameters]]") -> "Parameters":
+        """Those of all components, from those of some; a slice is all of them."""
+        if len(parts) == 1:
+            return parts[0][1]
+        order = np.argsort(np.concatenate([np.asarray(components) for components, _ in parts]))
+        names = ("alpha", "beta", "gamma", "phi")
+        each = {name: [getattr(some, name) for _, some in parts] for name in names}
+        return cls(**{name: np.concatenate(values)[order] for name, values in each.items()})
 
 
 def run(values: np.ndarray, positions: np.ndarray, state: State, given: Parameters) -> Iterator[np.ndarray]:

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from darts_mim.baselines.base import Baseline, Past
+from darts_mim.baselines.rows import Held, Rows
 from darts_mim.grid.times import positive
 
 
@@ -38,7 +38,7 @@ class OpticalFlow(Baseline):
         Lucas and Kanade (1981), Proc. 7th IJCAI, 674-679; Germann and Zawadzki (2002), Mon. Wea. Rev. 130,
         2859-2873; Pulkkinen et al. (2019), Geosci. Model Dev. 12, 4185-4219 (pysteps).
 
-    >>> import xarray as xr
+    >>> import pandas as pd, xarray as xr
     >>> time, y, x = pd.date_range("2024-01-01", periods=4, freq="5min"), np.arange(40), np.arange(50)
     >>> hill = [np.exp(-((y[:, None] - 20) ** 2 + (x - 15 - 2 * t) ** 2) / 30) for t in range(4)]
     >>> rain = xr.DataArray(hill, {"time": time, "y": y, "x": x})
@@ -60,7 +60,7 @@ class OpticalFlow(Baseline):
         self.frames = frames
         self.fill = fill
 
-    def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
+    def _learn(self, rows: Rows) -> None:
         if positive(self.frames, "frames") == 1:
             raise ValueError("frames=1 came; motion takes at least 2. Pass frames=2 or more.")
         if not np.isfinite(self.fill):
@@ -74,14 +74,14 @@ class OpticalFlow(Baseline):
     def _reads(self, past: Past) -> np.ndarray:
         return np.maximum(past.origins[:, None] - np.arange(self.frames)[::-1], -1)
 
-    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
+    def _frames(self, past: Past, reads: np.ndarray, seen: Held) -> np.ndarray:
         motion, extrapolate = _pysteps()
         shape = self.grid_.shape
         forecasts = np.empty((len(reads), past.horizon, *shape))
         for origin, rows in enumerate(reads):
-            seen = past.values[rows].astype(np.float64).reshape(len(rows), *shape)
+            last = seen[rows].astype(np.float64).reshape(len(rows), *shape)
             for channel in range(shape[0]):
-                images = seen[:, channel]
+                images = last[:, channel]
                 with warnings.catch_warnings():  # of few tracked features it says so, and goes on
                     warnings.simplefilter("ignore", RuntimeWarning)
                     velocity = motion(np.ma.masked_invalid(images), verbose=False)

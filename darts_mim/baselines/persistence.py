@@ -3,6 +3,7 @@
 import numpy as np
 
 from darts_mim.baselines.base import Baseline, Past
+from darts_mim.baselines.rows import Held
 
 
 class Persistence(Baseline):
@@ -18,5 +19,5 @@ class Persistence(Baseline):
     def _reads(self, past: Past) -> np.ndarray:
         return past.origins[:, None]
 
-    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
-        return np.repeat(past.values[reads], past.horizon, axis=1)
+    def _frames(self, past: Past, reads: np.ndarray, seen: Held) -> np.ndarray:
+        return np.repeat(seen[reads], past.horizon, axis=1)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from darts_mim.baselines.base import Baseline, Past
+from darts_mim.baselines.rows import Held
 from darts_mim.errors import GapError
 from darts_mim.grid.times import position_in_period
 from darts_mim.grid.windows import WHOLE, row_kinds
@@ -56,8 +57,8 @@ class SeasonalNaive(Seasonal):
         rows = order[found]
         return np.where((found >= 0) & (positions[rows] == wanted), rows, -1)
 
-    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
-        return past.values[reads]
+    def _frames(self, past: Past, reads: np.ndarray, seen: Held) -> np.ndarray:
+        return seen[reads]
 
 
 def require_seen(model: Baseline, normal: np.ndarray, times: pd.DatetimeIndex) -> None:

@@ -1,17 +1,21 @@
 """Exponential smoothing: a level, a damped trend and a season that follow what is observed."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from darts_mim.baselines.base import Baseline, Past
-from darts_mim.baselines.climatology import means_at
 from darts_mim.baselines.holt_winters import Parameters, State, fit_parameters, run
+from darts_mim.baselines.rows import Held, Rows
 from darts_mim.baselines.seasonal import require_seen
+from darts_mim.grid.position_sums import PositionMeans, PositionSums
 from darts_mim.grid.times import position_in_period, steps_between
 
 FIRST = 10  # frames that the level and the trend start from
+CELLS = 2**24  # values of the cells that are fitted together of a series that is not in memory
 
 
 class ExponentialSmoothing(Baseline):
@@ -29,6 +33,10 @@ class ExponentialSmoothing(Baseline):
     Before the first training frame the season is the mean by position over the training series, and level and
     trend are those of the line of least squares through its first 10 frames less the season (without a
     trend, of their mean).
+
+    A series that is not in memory is read once for its mean, once for the season, and to fit the parameters
+    some cells at a time: once for every 64 MiB (float64: 128) of it, or less often if a chunk of its store
+    holds few cells. To forecast, it is read once, up to the last frame seen.
 
     Args:
         period: Length of the season, a pandas offset, e.g. ``"7D"``; None is no season.
@@ -83,19 +91,26 @@ class ExponentialSmoothing(Baseline):
         self.gamma = gamma
         self.phi = phi
 
-    def _learn(self, values: np.ndarray, times: pd.DatetimeIndex) -> None:
+    def _learn(self, rows: Rows) -> None:
         fixed = self._fixed()
-        self.start_, self.n_ = times.values[0], len(times)
-        values = values.astype(np.float64, copy=False)
-        positions, n = self._positions(times)
-        self.climatology_ = None if self.period is None else means_at(values, positions, n)[0] - _mean(values)
+        self.start_ = rows.axis.values[0]
+        positions, n = self._positions(rows.axis)
+        mean = rows.means_at(np.zeros(len(rows), dtype=int), 1)[0][0]
+        self.climatology_ = None if self.period is None else rows.means_at(positions, n)[0] - mean
         # A position without a value moves nothing in training, and is not forecast for.
         season = None if self.climatology_ is None else np.nan_to_num(self.climatology_)
-        first = values[:FIRST] if season is None else values[:FIRST] - season[positions[:FIRST]]
+        start = np.arange(min(FIRST, len(rows)))
+        first = rows.held(start)[start].astype(np.float64, copy=False)
+        first = first if season is None else first - season[positions[start]]
         level, trend = _line(first) if self.trend else (_mean(first), None)
-        level = np.where(np.isfinite(level), level, _mean(values))
+        level = np.where(np.isfinite(level), level, mean)
         self.initial_ = State(level=level, trend=trend, season=season)
-        self.parameters_ = fit_parameters(values, positions, self.initial_, fixed)
+        self.parameters_ = Parameters.joined(
+            [
+                (components, fit_parameters(values, positions, self.initial_.of(components), fixed))
+                for components, values in rows.of_cells(CELLS)
+            ]
+        )
 
     def _fixed(self) -> dict[str, float | None]:
         """The parameters that were passed, checked."""
@@ -116,23 +131,23 @@ class ExponentialSmoothing(Baseline):
     def _reads(self, past: Past) -> np.ndarray:
         return np.empty((len(past.origins), 0), dtype=int)
 
-    def _frames(self, past: Past, reads: np.ndarray) -> np.ndarray:
-        rows = past.forecast_rows
+    def _frames(self, past: Past, reads: np.ndarray, seen: Held) -> np.ndarray:
+        wanted = past.forecast_rows
         positions, _ = self._positions(past.times)
         state = self._state_before(past.times[:1])
         if self.climatology_ is not None:
-            require_seen(self, self.climatology_[positions[rows.ravel()]], past.times[rows.ravel()])
-        values = past.values[: past.origins[-1] + 1].astype(np.float64, copy=False)
+            require_seen(self, self.climatology_[positions[wanted.ravel()]], past.times[wanted.ravel()])
         fading = np.cumsum(self.parameters_.phi ** np.arange(1, past.horizon + 1)[:, None], axis=0)
-        frames = np.empty((*rows.shape, values.shape[1]))
-        wanted = {int(origin): number for number, origin in enumerate(past.origins)}
-        for row, _ in enumerate(run(values, positions, state, self.parameters_)):
-            if row in wanted:
-                frames[wanted[row]] = state.level
+        frames = np.empty((*wanted.shape, self.grid_.n_components))
+        numbers = {int(origin): number for number, origin in enumerate(past.origins)}
+        for row in self._walk(past.rows, positions, state, int(past.origins[-1]) + 1):
+            if row in numbers:
+                frame = frames[numbers[row]]
+                frame[:] = state.level
                 if state.trend is not None:
-                    frames[wanted[row]] += fading * state.trend
+                    frame += fading * state.trend
                 if state.season is not None:
-                    frames[wanted[row]] += state.season[positions[row + 1 : row + 1 + past.horizon]]
+                    frame += state.season[positions[row + 1 : row + 1 + past.horizon]]
         return frames
 
     def _state_before(self, times: pd.DatetimeIndex) -> State:
@@ -140,18 +155,37 @@ class ExponentialSmoothing(Baseline):
         state = self.initial_.copy()
         ahead = int(steps_between(self.start_, times[:1], self.step_)[0])
         if ahead > 0:
-            values, axis = self._rows(self.training_)
-            values = values[:ahead].astype(np.float64, copy=False)
-            for _ in run(values, self._positions(axis)[0], state, self.parameters_):
+            rows = self._rows(self.training_)
+            for _ in self._walk(rows, self._positions(rows.axis)[0], state, ahead):
                 pass
-        for _ in range(ahead - self.n_):
-            state.hold(self.parameters_)
         return state
+
+    def _walk(self, rows: Rows, positions: np.ndarray, state: State, stop: int) -> Iterator[int]:
+        """Each row before ``stop``, once the state, changed in place, has gone through it."""
+        following = 0
+        for at, frames in rows.blocks(stop=stop):
+            values = frames.astype(np.float64, copy=False)
+            breaks = np.flatnonzero(np.diff(at) > 1) + 1
+            for first, last in pairwise([0, *breaks.tolist(), len(at)]):
+                there = at[first:last]
+                yield from self._held(state, following, int(there[0]))
+                errors = run(values[first:last], positions[there], state, self.parameters_)
+                yield from (row for row, _ in zip(there.tolist(), errors, strict=True))
+                following = int(there[-1]) + 1
+        yield from self._held(state, following, stop)
+
+    def _held(self, state: State, first: int, stop: int) -> Iterator[int]:
+        """Missing rows, through which the state goes on alone."""
+        for row in range(first, stop):
+            state.hold(self.parameters_)
+            yield row
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
     """(component,): the mean over all rows; NaN where there is none."""
-    return means_at(values, np.zeros(len(values), dtype=int), 1)[0][0]
+    total = PositionMeans.none(1, values.shape[1:])
+    total.add(PositionSums.of(values, np.zeros(len(values), dtype=int)))
+    return total.means[0]
 
 
 def _line(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

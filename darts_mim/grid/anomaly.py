@@ -1,5 +1,7 @@
 """Take the mean of each position in a period off, and put it back on."""
 
+from functools import partial
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,8 @@ from pandas.tseries.offsets import BaseOffset
 
 from darts_mim.errors import GapError, TimeAxisError
 from darts_mim.grid.harmonics import smooth_cycle
-from darts_mim.grid.times import position_in_period, step_of, steps_between, times_of
+from darts_mim.grid.position_sums import PositionMeans, positions_on, sums_of_block
+from darts_mim.grid.times import position_in_period, step_of, times_of
 from darts_mim.grid.transformer import GridTransformer
 
 
@@ -67,19 +70,12 @@ class SeasonalAnomaly(GridTransformer):
         times = times_of(arrays[0], self.grid_.time_dim)
         self.step_, self.start_ = step_of(times), times.values[0]
         _, n_positions = position_in_period(times, self.period)
-        sums = np.zeros((n_positions, *self.grid_.shape))
-        counts = np.zeros(sums.shape, dtype=np.int64)
-        for block in self._blocks(arrays):
-            frames = block.transpose(self.grid_.time_dim, ..., *self.grid_.canonical_dims)
-            position = self._positions(frames[self.grid_.time_dim].variable)
-            order = np.argsort(position, kind="stable")
-            found, first = np.unique(position[order], return_index=True)
-            values = frames.values.reshape(len(position), -1, *self.grid_.shape)[order]
-            seen = np.isfinite(values)
-            values = np.where(seen, values, 0).sum(axis=1, dtype=np.float64)
-            sums[found] += np.add.reduceat(values, first, axis=0)
-            counts[found] += np.add.reduceat(seen.sum(axis=1), first, axis=0)
-        means = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+        total = PositionMeans.none(n_positions, self.grid_.shape)
+        place = partial(positions_on, start=self.start_, period=self.period, step=self.step_)
+        sums = partial(sums_of_block, place=place, dims=(self.grid_.time_dim, *self.grid_.canonical_dims))
+        for cells, part in self._statistics(arrays, sums, add):
+            total.add(part, cells)
+        means, counts = total.means, total.counts
         if self.harmonics is not None:
             means = smooth_cycle(
                 means.reshape(n_positions, -1),
@@ -88,7 +84,7 @@ class SeasonalAnomaly(GridTransformer):
                 period=self.period,
                 step=self.step_,
             )
-        means = means.reshape(sums.shape)
+        means = means.reshape(counts.shape)
         dims = ("position", *self.grid_.canonical_dims)
         self.climatology_ = xr.DataArray(means, dims=dims)
         self.counts_ = xr.DataArray(counts, dims=dims)
@@ -119,9 +115,7 @@ class SeasonalAnomaly(GridTransformer):
 
     def _positions(self, valid: xr.Variable) -> np.ndarray:
         """Where each time stands in the period, flat; an error if it is off the learnt step."""
-        times = pd.DatetimeIndex(valid.values.ravel())
-        steps_between(self.start_, times, self.step_)
-        return position_in_period(times, self.period, step=self.step_)[0]
+        return positions_on(valid.values.ravel(), self.start_, self.period, self.step_)
 
 
 def _valid_times(array: xr.DataArray, time_dim: str) -> xr.Variable:

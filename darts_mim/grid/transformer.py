@@ -1,8 +1,9 @@
 """What the transformers share: they take any sort of gridded series and answer in kind."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self, cast
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -11,16 +12,21 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from darts_mim.grid.grid import METADATA_KEY, Grid
+from darts_mim.grid.lazy import as_dask
+from darts_mim.grid.reduction import Cells, statistics
 from darts_mim.grid.variables import as_float
 
-BLOCK = 2**24  # values read together while fitting
+BLOCK = 2**24  # values in memory that are looked at together while fitting
+S = TypeVar("S")
 
 
 class GridTransformer(TransformerMixin, BaseEstimator):
     """Learns from gridded series, changes them, and undoes that on forecasts.
 
-    A series is a DataArray, a Dataset, a darts TimeSeries, or a list of these. Subclasses work on
-    arrays with dims (time, channel, row, column), realization, init_time and lead_time in front.
+    A series is a DataArray, a Dataset, a darts TimeSeries, or a list of these. One that is not in memory, be
+    it dask's or opened with ``chunks=None``, is never loaded whole: it is counted block by block in ``fit``,
+    by dask's active scheduler, and stays lazy in ``transform``. Subclasses work on arrays with dims (time,
+    channel, row, column), realization, init_time and lead_time in front.
 
     Args:
         time_dim: Name of the time dim, if it cannot be told.
@@ -140,7 +146,7 @@ class GridTransformer(TransformerMixin, BaseEstimator):
     def _open(self, series: Any) -> xr.DataArray:
         """The series as a canonical array of floats on the learnt grid."""
         if not is_timeseries(series):
-            return as_float(self.grid_.canonical(series))
+            return as_float(self.grid_.canonical(as_dask(series)))
         if METADATA_KEY in (series.metadata or {}):
             self.grid_.require_same(Grid.of_timeseries(series), "The TimeSeries")
         else:
@@ -163,19 +169,56 @@ class GridTransformer(TransformerMixin, BaseEstimator):
         values = values.reshape(len(values), self.grid_.n_components, -1)
         return like[len(like) - len(values) :].with_values(values)
 
-    def _blocks(self, arrays: Iterable[xr.DataArray]) -> Iterator[xr.DataArray]:
-        """All frames once, in order, a bounded number of values at a time, read into memory."""
+    def _statistics(
+        self,
+        arrays: Iterable[xr.DataArray],
+        statistic: Callable[[xr.DataArray, Cells], S],
+        merge: Callable[[S, S], S],
+    ) -> Iterator[tuple[Cells, S]]:
+        """What ``statistic`` makes of all frames, each once, block by block, and of which cells that is.
+
+        Blocks of lazy arrays are read and counted by dask's active scheduler; see :func:`statistics`.
+        """
         time_dim = self.grid_.time_dim
+        of_block = partial(_of_finite, statistic=statistic, time_dim=time_dim)
+        channels, rows, columns = (slice(0, n) for n in self.grid_.shape)
         for array in arrays:
-            for frames in _block_slices(array, time_dim):
-                block = array.isel({time_dim: frames}).compute()
-                if np.isinf(block.values).any():
-                    raise ValueError(
-                        f"The series holds infinite values between {block[time_dim].values[0]} and "
-                        f"{block[time_dim].values[-1]}. Make them NaN, e.g. "
-                        f".where(np.isfinite(series))."
-                    )
-                yield block
+            if array.chunks is not None:
+                yield from statistics(array, of_block, merge)
+                continue
+            n = array.sizes[time_dim]
+            step = max(1, BLOCK * n // max(1, array.size))
+            for start in range(0, n, step):
+                cells = channels, rows, columns
+                yield cells, of_block(array.isel({time_dim: slice(start, start + step)}), cells)
+
+
+def _of_finite(
+    block: xr.DataArray, cells: Cells, *, statistic: Callable[[xr.DataArray, Cells], S], time_dim: str
+) -> S:
+    require_finite(block.values, block[time_dim].values, block.get_axis_num(time_dim))
+    return statistic(block, cells)
+
+
+def require_finite(values: np.ndarray, times: np.ndarray, axis: int) -> None:
+    """Check that no value is infinite.
+
+    Args:
+        values: Frames, in memory.
+        times: Of the frames.
+        axis: Which axis of the values is time.
+
+    Raises:
+        ValueError: Naming the first and the last time that has one.
+    """
+    infinite = np.isinf(values)
+    if infinite.any():
+        others = tuple(other for other in range(values.ndim) if other != axis)
+        at = times[infinite.any(others)]
+        raise ValueError(
+            f"The series holds infinite values between {at[0]} and {at[-1]}. Make them NaN, e.g. "
+            f".where(np.isfinite(series))."
+        )
 
 
 def is_list(series: Any) -> bool:
@@ -191,17 +234,3 @@ def is_timeseries(series: Any) -> bool:
 def _last_time(array: xr.DataArray, time_dim: str) -> pd.Timestamp | None:
     index = array.indexes.get(time_dim)
     return cast(pd.Timestamp, index[-1]) if isinstance(index, pd.DatetimeIndex) else None
-
-
-def _block_slices(array: xr.DataArray, time_dim: str) -> Iterator[slice]:
-    """Slices of whole chunks, so that no chunk is read twice, and of about BLOCK values."""
-    n = array.sizes[time_dim]
-    wanted = max(1, BLOCK * n // max(1, array.size))
-    chunks: Sequence[int] = array.variable.chunksizes.get(time_dim, (1,) * n)
-    start = stop = 0
-    for chunk in chunks:
-        if stop > start and stop + chunk - start > wanted:
-            yield slice(start, stop)
-            start = stop
-        stop += chunk
-    yield slice(start, stop)

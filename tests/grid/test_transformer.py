@@ -261,12 +261,11 @@ def test_empty_and_infinite_input_are_errors():
         GridScaler().fit(series)
 
 
-@pytest.mark.parametrize("chunks", [None, {"time": 1}, {"time": 7}, {"time": 40}])
-def test_blocks_hold_every_frame_once_and_split_no_chunk(chunks, monkeypatch):
-    monkeypatch.setattr(transformer, "BLOCK", 30 * 10)  # ten frames
-    series = flow() if chunks is None else flow().chunk(chunks)
+@pytest.mark.parametrize("frames", [7, 10, 40, 1000])
+def test_blocks_hold_every_frame_once(frames, monkeypatch):
+    monkeypatch.setattr(transformer, "BLOCK", 30 * frames)
+    series = flow()
     model = GridScaler().fit(series)
-    blocks = list(model._blocks([series]))
-    np.testing.assert_array_equal(np.concatenate([b.values for b in blocks]), flow())
-    sizes = [block.sizes["time"] for block in blocks]
-    assert sizes == {1: [10] * 4, 7: [7, 7, 7, 7, 7, 5], 40: [40]}[chunks["time"] if chunks else 1]
+    blocks = [block for _, block in model._statistics([series], lambda block, cells: block, None)]
+    np.testing.assert_array_equal(np.concatenate([block.values for block in blocks]), series)
+    assert {block.sizes["time"] for block in blocks[:-1]} <= {frames}
