@@ -12,13 +12,12 @@ from darts_mim.grid.lazy import as_dask
 from darts_mim.grid.times import regular_axis, times_of
 from darts_mim.grid.windows import MISSING, WHOLE, row_kinds
 from darts_mim.stores.absent_chunks import warn_if_absent
-from darts_mim.stores.backing import sources
 from darts_mim.stores.block_cache import BlockCache
 from darts_mim.stores.read_cost import warn_if_costly
-from darts_mim.stores.stored import read_frames
+from darts_mim.stores.stored import Watch, read_frames
 
 CACHE_BYTES = 2**28
-BLOCK_BYTES = 2**22  # small chunks are read together up to this, larger ones one by one
+BLOCK_BYTES = 2**24  # small chunks are read together up to this, larger ones one by one
 
 
 class LazyFrames:
@@ -65,7 +64,7 @@ class LazyFrames:
         self.series, self.grid, self.masked, self.cache_bytes = series, grid, masked, cache_bytes
         times = times_of(series, grid.time_dim)
         self.axis = regular_axis(times)
-        self.behind = sources(series)
+        self.watch = Watch(series)
         absent = times.isin(warn_if_absent(series, grid.time_dim))
         self.position = self.axis.get_indexer(times)  # row of each frame
         self.at = np.full(len(self.axis), -1)  # frame of each row, -1 where there is none
@@ -119,7 +118,13 @@ class LazyFrames:
 
     def _read(self, block: int) -> np.ndarray:
         start, stop = self.bounds[block : block + 2].tolist()
-        part = read_frames(self.series, self.grid.time_dim, slice(start, stop), behind=self.behind)
+        part = read_frames(
+            self.series,
+            self.grid.time_dim,
+            slice(start, stop),
+            watch=self.watch,
+            scheduler="synchronous",  # blocks are read in threads already
+        )
         values = self.grid.components(part, own=True).astype(self.dtype, copy=False)
         if self.masked is not None:
             values = np.where(self.masked, np.float32(0), values)

@@ -21,8 +21,7 @@ from darts_mim.errors import DamagedStoreError
 from darts_mim.grid.dims import Dims, find_dims
 from darts_mim.grid.times import positive
 from darts_mim.stores.absent_chunks import absence, described
-from darts_mim.stores.backing import sources
-from darts_mim.stores.stored import read_frames
+from darts_mim.stores.stored import Watch, read_frames
 
 CHUNK = 4 * 2**20  # bytes: decoding is as fast as it gets, and a window throws little away
 MEMORY = 2**30  # bytes in all
@@ -182,7 +181,7 @@ def _copy(
     timed = [name for name, array in series.data_vars.items() if time in array.dims]
     _lay_out(series, beside, timed, chunks)
     frames = series[timed].drop_vars([name for name in series.coords if name != time])
-    behind = sources(frames)
+    watch = Watch(frames)
     frame = sum(array.nbytes for array in frames.data_vars.values()) // max(1, frames.sizes[time])
     rows = chunks[time] * max(1, memory // max(1, COPIES * frame * chunks[time]))
     copy = xr.open_zarr(beside, consolidated=False, chunks=None)
@@ -190,7 +189,7 @@ def _copy(
         bar = progress.add_task(f"Copy to {beside.parent.name}", total=frames.sizes[time])
         for start in range(0, frames.sizes[time], rows):
             part = slice(start, min(start + rows, frames.sizes[time]))
-            block = read_frames(frames, time, part, behind=behind).drop_vars(time, errors="ignore")
+            block = read_frames(frames, time, part, watch=watch).drop_vars(time, errors="ignore")
             with _quiet():
                 block.to_zarr(
                     beside, region={time: part}, consolidated=False, zarr_format=3, write_empty_chunks=True

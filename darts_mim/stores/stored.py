@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from pathlib import Path
+from time import monotonic
 from traceback import walk_tb
 from typing import Any, TypeVar
 
@@ -9,6 +11,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 import zarr
+from dask.base import get_scheduler
+from zarr.storage import LocalStore, ZipStore
 
 from darts_mim.errors import DamagedStoreError, StoreChangedError
 from darts_mim.grid.times import times_of
@@ -17,18 +21,68 @@ from darts_mim.stores.backing import Array, Source, sources
 
 MEANING = ("scale_factor", "add_offset", "_FillValue", "missing_value")  # attributes that change the values
 NAMED = 3  # damaged chunks in a message
+PATIENCE = 10.0  # seconds from one look at a store's metadata to the next, where no file's date tells
 
 T = TypeVar("T", bound=xr.DataArray | xr.Dataset)
 
 
-def read_frames(series: T, time_dim: str, frames: slice, *, behind: Sequence[Source] | None = None) -> T:
+class Watch:
+    """The stores behind a series, and whether they were written to since it was looked.
+
+    The metadata of a store are read again only if their file has another date or size than before; where
+    there is no such file, as in a bucket, once in ``PATIENCE`` seconds.
+
+    Args:
+        series: A lazy DataArray or Dataset.
+    """
+
+    def __init__(self, series: xr.DataArray | xr.Dataset) -> None:
+        self.sources = sources(series)
+        self._seen: list[Any] = []
+        self._looked = -PATIENCE
+
+    def require_unchanged(self) -> None:
+        """See that they are laid out as they were when the series was opened.
+
+        Raises:
+            StoreChangedError: If they are not, or are gone.
+        """
+        seen, now = [_stamp(source.array) for source in self.sources], monotonic()
+        if seen == self._seen and (None not in seen or now - self._looked < PATIENCE):
+            return
+        for source in self.sources:
+            _require_unchanged(source)
+        self._seen, self._looked = seen, now
+
+
+def _stamp(array: Array) -> Any:
+    """When the metadata were written and how long they are; None if no file says so."""
+    store: Any = array.store
+    if isinstance(store, LocalStore):
+        name = "zarr.json" if array.metadata.zarr_format == 3 else ".zarray"
+        path = store.root / array.path / name
+    elif isinstance(store, ZipStore):
+        path = Path(store.path)
+    else:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return "gone"
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read_frames(
+    series: T, time_dim: str, frames: slice, *, watch: Watch | None = None, scheduler: str | None = None
+) -> T:
     """The frames of a lazy series that are asked for, in memory.
 
     Args:
         series: A lazy DataArray or Dataset; nothing of it is kept in memory but what is returned.
         time_dim: The dim of its times.
         frames: Positions on that dim.
-        behind: ``sources(series)``, where it is at hand: to ask a large dask graph takes milliseconds.
+        watch: Of the series, where several parts of it are read: what is behind it is looked up once.
+        scheduler: Of dask, if none was chosen for the process; by default its threads.
 
     Raises:
         DamagedStoreError: If something cannot be read or decoded; it names the times and the chunk.
@@ -39,17 +93,17 @@ def read_frames(series: T, time_dim: str, frames: slice, *, behind: Sequence[Sou
     >>> read_frames(series, "time", slice(1, 3)).values
     array([2, 3])
     """
-    behind = sources(series) if behind is None else behind
+    watch = watch or Watch(series)
     part = series.isel({time_dim: frames})
     try:
-        read = part.compute()
+        read = part.compute(**({} if scheduler is None or get_scheduler() else {"scheduler": scheduler}))
     except Exception as error:
-        require_unchanged(series, behind=behind)
-        damage = _damage(part, time_dim, behind)
+        require_unchanged(series, behind=watch.sources)
+        damage = _damage(part, time_dim, watch.sources)
         if damage is None and not isinstance(error, OSError) and not _of_zarr(error):
             raise  # what is computed with the frames went wrong
         raise DamagedStoreError(_told(part, time_dim, damage, error)) from error
-    require_unchanged(series, behind=behind)
+    watch.require_unchanged()
     return read
 
 
