@@ -1,5 +1,6 @@
 import importlib
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from darts_mim.nn.recurrent import MIMNetwork
 
+DATA = os.environ.get("DARTS_MIM_DATA")
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TABLES = ("csi", "pod", "far", "hss", "frequency_bias")
 CELLS = {"mse", "rmse", "mae", "bias", "nrmse", "nmae", "psnr_1", *(f"{name}_0.5" for name in TABLES)}
@@ -252,3 +254,31 @@ def test_backtest(tmp_path, capsys, in_this_process):
     assert against["darts_s"] > 0 and against["largest_difference"] < 1e-6
     said = capsys.readouterr().out
     assert "all 22 metrics: " in said and " that a copy reads and writes" in said
+
+
+def test_zarr_windows(tmp_path, capsys, in_this_process):
+    pytest.importorskip("xbatcher")
+    out = tmp_path / "zarr_windows.json"
+    benchmark("zarr_windows").main(["--quick", "--folder", str(tmp_path), "--out", str(out)])
+    *drawn, trained = runs_of(out)
+    assert len(drawn) == 14 and all(run["windows_per_s"] > 0 for run in drawn if run["way"] != "end to end")
+    assert len(trained["resident_mib"]) == 4 and not list(tmp_path.glob("*/windows.zarr"))
+    assert "MiB/s, each frame counted once" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(DATA is None, reason="DARTS_MIM_DATA is not set")
+def test_radar(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DARTS_MIM_DATA", DATA)
+    out, image = tmp_path / "radar.json", tmp_path / "radar.png"
+    benchmark("radar").main(["--quick", "--image", str(image), "--out", str(out)])
+    (run,) = runs_of(out)
+    assert run["origins"] == 9 and len(run["mse"]["MIM"]) == len(run["tiles_apart"]) == 12
+    assert image.stat().st_size > 10_000 and "tiles apart" in capsys.readouterr().out
+
+
+def test_scaling(tmp_path, capsys):
+    out = tmp_path / "scaling.json"
+    benchmark("scaling").main(
+        ["--chunks", "40", "80", "--grid", "7", "9", "--repeats", "1", "--out", str(out)]
+    )
+    assert len(runs_of(out)) == 9 and "a grid of 7 x 9 enters" in capsys.readouterr().out
