@@ -6,6 +6,7 @@ from nbclient import NotebookClient
 
 WRITTEN = {
     "01_first_forecast": {"first_forecast.html"},
+    "02_your_zarr": set(),
     "03_honest_backtest": {"honest_backtest.html"},
     "04_does_my_grid_need_differencing": set(),
 }
