@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import numpy as np
 import xarray as xr
 
-T = TypeVar("T", xr.DataArray, xr.Dataset)
+T = TypeVar("T", bound=xr.DataArray | xr.Dataset)
 
 
 def is_lazy(series: xr.DataArray | xr.Dataset) -> bool:
@@ -25,11 +25,18 @@ def as_dask(series: T) -> T:
     What was opened with ``chunks=None`` is loaded whole by the first sum that is done with it; as dask it
     stays where it is until it is asked for.
     """
-    if isinstance(series, xr.Dataset):
-        return series.map(as_dask, keep_attrs=True) if is_lazy(series) else series
-    if not is_lazy(series) or series.chunks is not None:
+    if not is_lazy(series):
         return series
-    return series.chunk({dim: _chunks(series, axis) for axis, dim in enumerate(series.dims)})
+    chunked: Any = (
+        series.map(as_dask, keep_attrs=True) if isinstance(series, xr.Dataset) else _chunked(series)
+    )
+    return chunked
+
+
+def _chunked(array: xr.DataArray) -> xr.DataArray:
+    if array.chunks is not None:
+        return array
+    return array.chunk({dim: _chunks(array, axis) for axis, dim in enumerate(array.dims)})
 
 
 def _chunks(array: xr.DataArray, axis: int) -> tuple[int, ...] | str:

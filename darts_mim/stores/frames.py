@@ -1,5 +1,6 @@
 """The frames of a series that is not in memory, by row on its regular time axis."""
 
+from copy import copy
 from functools import cached_property, reduce
 from itertools import pairwise
 from typing import Any
@@ -30,7 +31,6 @@ class LazyFrames:
     Args:
         series: A DataArray or Dataset that is not in memory.
         grid: Its grid.
-        masked: Components to read as 0 where they are never observed; None if there are none.
         cache_bytes: What blocks may take of memory.
 
     Raises:
@@ -58,10 +58,10 @@ class LazyFrames:
         series: xr.DataArray | xr.Dataset,
         grid: Grid,
         *,
-        masked: np.ndarray | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self.series, self.grid, self.masked, self.cache_bytes = series, grid, masked, cache_bytes
+        self.series, self.grid, self.cache_bytes = series, grid, cache_bytes
+        self.masked: np.ndarray | None = None  # components to read as 0
         times = times_of(series, grid.time_dim)
         self.axis = regular_axis(times)
         self.watch = Watch(series)
@@ -75,7 +75,11 @@ class LazyFrames:
 
     def with_zero(self, masked: np.ndarray) -> "LazyFrames":
         """The same frames, 0 where components are masked."""
-        return LazyFrames(self.series, self.grid, masked=masked, cache_bytes=self.cache_bytes)
+        frames = copy(self)
+        frames.masked = masked
+        frames.cache = BlockCache(frames._read, self.cache.sizes.tolist(), self.cache_bytes)
+        vars(frames).pop("kinds", None)  # without the mask they were others
+        return frames
 
     @property
     def shape(self) -> tuple[int, int]:
