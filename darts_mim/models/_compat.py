@@ -1,7 +1,9 @@
 """Every name taken from inside darts, so that a change there is met at one place."""
 
+from functools import wraps
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from darts import TimeSeries as TimeSeries
 from darts.models.forecasting.forecasting_model import GlobalForecastingModel as GlobalForecastingModel
@@ -35,8 +37,40 @@ from darts.utils.timeseries_generation import (
     _build_forecast_series_from_schema,  # pyright: ignore[reportPrivateUsage]
 )
 from darts.utils.utils import generate_index as generate_index
+from darts.utils.utils import n_steps_between
+from pandas.tseries.frequencies import to_offset
+from pandas.tseries.offsets import Day, Hour
 
 series_from_schema = _build_forecast_series_from_schema
+
+COUNTING_STEPS = (  # darts' modules that count the steps between two times
+    "metrics.utils",
+    "models.forecasting.conformal_models",
+    "models.forecasting.regression_ensemble_model",
+    "timeseries",
+    "utils",
+    "utils.data.tabularization.tabularization",
+    "utils.data.utils",
+    "utils.historical_forecasts.utils",
+    "utils.utils",
+)
+
+
+def _count_days() -> None:
+    """Let darts count steps of days: since pandas 3 a day is no fixed time, and darts divides by it."""
+    counts: Any = n_steps_between
+
+    @wraps(counts)
+    def in_hours(end: Any, start: Any, freq: Any) -> int:
+        step = to_offset(freq) if isinstance(freq, str) else freq
+        return counts(end, start, Hour(24 * step.n) if isinstance(step, Day) else step)
+
+    for name in COUNTING_STEPS:
+        module: Any = import_module(f"darts.{name}")
+        module.n_steps_between = in_hours
+
+
+_count_days()
 
 
 def onnx_export() -> ModuleType:
