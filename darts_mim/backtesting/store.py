@@ -36,7 +36,7 @@ class Store:
         _made(path)
         clock = walk.clock
         what = (
-            unread(walk.series).drop_attrs(),
+            unread(walk.series.drop_attrs()),
             walk.grid.dims,
             walk.grid.spatial_dims,
             clock.horizon,

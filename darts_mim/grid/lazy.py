@@ -28,7 +28,7 @@ def as_dask(series: T) -> T:
     if not is_lazy(series):
         return series
     chunked: Any = (
-        series.map(as_dask, keep_attrs=True) if isinstance(series, xr.Dataset) else _chunked(series)
+        series.map(_chunked, keep_attrs=True) if isinstance(series, xr.Dataset) else _chunked(series)
     )
     return chunked
 
@@ -36,6 +36,8 @@ def as_dask(series: T) -> T:
 def _chunked(array: xr.DataArray) -> xr.DataArray:
     if array.chunks is not None:
         return array
+    if not is_lazy(array):  # a variable beside others that are
+        return array.chunk()
     return array.chunk({dim: _chunks(array, axis) for axis, dim in enumerate(array.dims)})
 
 

@@ -1,5 +1,6 @@
 """The base of the models: darts' torch model, with doors for xarray, for gaps and for scikit-learn."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -43,6 +44,7 @@ from darts_mim.models.doors import (
     without_broken,
 )
 from darts_mim.models.forecasts import Forecasts
+from darts_mim.models.lazy_series import LazyTimeSeries
 from darts_mim.models.learnt import FUTURE, PAST, SERIES, LearntGrids
 from darts_mim.models.light_trainer import LightTrainer, device_of, on_one_device, require_one_device
 from darts_mim.models.module import GridModule
@@ -125,7 +127,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             "time_dim": time_dim,
             "spatial_dims": spatial_dims,
             "channel_dim": channel_dim,
-            "cache_bytes": parse_bytes(cache_size),
+            "cache_bytes": _bytes(cache_size),
         }
         self._grids: LearntGrids | None = None
         self._fitted_on_xarray = False
@@ -151,8 +153,9 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         n = positive(n, "n")
         self._require_fitted()
         if to is not None:
-            require_one(series)
-            asked = (VERSIONS, state_of(self), unread(series), n, args, kwargs)
+            held = self._training_series() if series is None else series
+            require_one(held)
+            asked = (VERSIONS, state_of(self), unread(held), n, args, kwargs)
             return stored_forecast(to, lambda: self.predict(n, series, *args, **kwargs), asked=asked)
         if series is not None:
             require_series(series)
@@ -177,7 +180,8 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     ) -> Any:
         require_series(series)
         if to is not None:
-            return self._stored_history(series, to, **kwargs)
+            _, _, *names = inspect.signature(MixedCovariatesTorchModel.historical_forecasts).parameters
+            return self._stored_history(series, to, **dict(zip(names, args, strict=False)), **kwargs)
         gridded = is_gridded(series)
         if gridded:  # darts' own defaults: fit at every origin, keep the last frame of each forecast
             kwargs = {"retrain": False, "last_points_only": False, "show_warnings": False} | kwargs
@@ -194,6 +198,13 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         if not kwargs["retrain"] and not kwargs["last_points_only"]:
             forecasts = without_broken(forecasts, self._learnt.masked(SERIES))
         return gather(forecasts, series, last_points_only=kwargs["last_points_only"])
+
+    def _training_series(self) -> Any:
+        """As it came to fit, if it was one in xarray."""
+        held = self.training_series if self._fitted_on_xarray else None
+        if isinstance(held, LazyTimeSeries):
+            return held.frames.series
+        return None if held is None else to_xarray(held)
 
     def _stored_history(
         self,
@@ -579,6 +590,18 @@ class GridForecastingModel(MixedCovariatesTorchModel):
 
     def __sklearn_tags__(self) -> Tags:
         return Tags(estimator_type=None, target_tags=TargetTags(required=False))
+
+
+def _bytes(cache_size: int | str) -> int:
+    try:
+        size = parse_bytes(cache_size)
+    except (AttributeError, TypeError, ValueError):
+        size = 0
+    if size < 1:
+        raise ValueError(
+            f"cache_size is {cache_size!r}; it is a number of bytes or says it in words, e.g. '256 MiB'."
+        )
+    return size
 
 
 def _several(series: TimeSeries | Sequence[TimeSeries]) -> Sequence[TimeSeries]:

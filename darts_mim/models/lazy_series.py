@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from darts_mim.grid.windows import row_kinds
 from darts_mim.models._compat import TimeSeries
 
 
@@ -43,8 +44,41 @@ class LazyTimeSeries(TimeSeries):
     def _refusal(self) -> TypeError:
         return TypeError(
             "This takes all values of the series at once, and they are not in memory. Load them first, "
-            "series.load(), or part of them."
+            "series.load(), or part of them; darts_mim.backtest scores forecasts, and fits anew with "
+            "refit_every=, without that."
         )
+
+
+class FramesAndNumbers:
+    """Frames, and behind their components numbers of the same times, to be sliced in time."""
+
+    def __init__(self, frames: Any, numbers: np.ndarray) -> None:
+        self.frames, self.numbers, self.axis = frames, numbers, frames.axis
+        self.shape = len(numbers), frames.shape[1] + numbers.shape[1]
+        self.dtype = frames.dtype
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """The frames of some rows."""
+        return np.concatenate([self.frames[rows], self.numbers[rows]], axis=1)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """What each row is good for: the worse of frame and numbers."""
+        return np.maximum(self.frames.kinds, row_kinds(self.numbers))
+
+    def with_zero(self, masked: np.ndarray) -> "FramesAndNumbers":
+        """The same, 0 where components of the frames are masked."""
+        return FramesAndNumbers(self.frames.with_zero(masked), self.numbers)
+
+
+def beside(frames: LazyTimeSeries, numbers: TimeSeries) -> LazyTimeSeries:
+    """Frames that are not in memory, with numbers of the same times behind their components."""
+    names: Any = [*frames.components, *numbers.components]
+    values = numbers.all_values(copy=False)[:, :, 0].astype(np.float32, copy=False)
+    return LazyTimeSeries.of(FramesAndNumbers(frames.frames, values), names, frames.metadata or {})
 
 
 def values_of(series: TimeSeries) -> Any:

@@ -14,7 +14,7 @@ from darts_mim.grid.times import lead_times, times_of
 from darts_mim.grid.windows import fill_axis
 from darts_mim.models._compat import TimeSeries
 from darts_mim.models.forecasts import Forecasts
-from darts_mim.models.lazy_series import LazyTimeSeries
+from darts_mim.models.lazy_series import LazyTimeSeries, beside
 from darts_mim.stores.frames import CACHE_BYTES, LazyFrames
 
 Gridded = xr.DataArray | xr.Dataset
@@ -106,7 +106,10 @@ def covariates_to_timeseries(
     if not alone:
         return to_timeseries(frames, **entry)
     numbers = _numbers(covariates[alone].to_dataarray("variable"), time_dim)
-    return to_timeseries(frames, **entry).stack(numbers) if frames.data_vars else numbers
+    if not frames.data_vars:
+        return numbers
+    entered = to_timeseries(frames, **entry)
+    return beside(entered, numbers) if isinstance(entered, LazyTimeSeries) else entered.stack(numbers)
 
 
 def _numbers(values: xr.DataArray, time_dim: str | None) -> TimeSeries:

@@ -1,5 +1,6 @@
 """Blocks of frames in memory: each read once while a plan is followed, ahead of its use, within a limit."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +35,7 @@ class BlockCache:
         self._empty()
 
     def _empty(self) -> None:
+        self._process = os.getpid()
         self.n_read = 0
         self._held: OrderedDict[int, Future[np.ndarray]] = OrderedDict()
         self._last_use = np.full(len(self.sizes), -1)
@@ -43,6 +45,8 @@ class BlockCache:
 
     def __getitem__(self, number: int) -> np.ndarray:
         """A block, waited for if it is not there yet."""
+        if self._process != os.getpid():
+            self._empty()  # the threads that read did not come along into this process
         if number not in self._held:
             self._start(number)
         self._held.move_to_end(number)

@@ -4,13 +4,16 @@ import inspect
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from sklearn.base import BaseEstimator
+from zarr.storage import LocalStore, ZipStore
 
-from darts_mim.grid.lazy import as_dask
+from darts_mim.grid.lazy import as_dask, is_lazy
+from darts_mim.stores.backing import Array, sources
 
 VERSIONS = tuple(version(package) for package in ("darts-mim", "darts", "torch"))  # which forecast otherwise
 
@@ -21,7 +24,7 @@ def state_of(forecaster: Any) -> Any:
     Of a pipeline it is that of its steps; of a model with a network, its arguments and weights; of a simple
     forecast, its arguments and training series; of any other, all that a pickle of it holds. The code of its
     class counts too, not that of what the class calls. A series that is not in memory is not read: it counts
-    where it is stored, its sizes and its coordinates.
+    where it is stored, when its files were written, its sizes and its coordinates.
 
     >>> from dask.base import tokenize
     >>> from sklearn.preprocessing import MinMaxScaler
@@ -48,11 +51,27 @@ def state_of(forecaster: Any) -> Any:
 
 
 def unread(series: Any) -> Any:
-    """The series, or whatever came for one, as it can be hashed: values stay unread, coordinates do not."""
+    """The series, or whatever came for one, as it can be hashed: values stay unread, coordinates do not.
+
+    Beside it stands when the files of its stores were written, as far as they lie on a disk.
+    """
     if not isinstance(series, xr.DataArray | xr.Dataset):
         return series
     gridded: Any = series
-    return as_dask(gridded).assign_coords(xr.Dataset(coords=series.coords).compute().coords)
+    hashable = as_dask(gridded).assign_coords(xr.Dataset(coords=series.coords).compute().coords)
+    return (hashable, [_written(source.array) for source in sources(series)]) if is_lazy(series) else hashable
+
+
+def _written(array: Array) -> list[tuple[str, int, int]]:
+    """Each file of a local store with its date and size."""
+    store: Any = array.store
+    if isinstance(store, LocalStore):
+        files = [path for path in (store.root / array.path).rglob("*") if path.is_file()]
+    elif isinstance(store, ZipStore):
+        files = [Path(store.path)]
+    else:
+        return []
+    return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
 
 
 def _is_simple(forecaster: Any) -> bool:

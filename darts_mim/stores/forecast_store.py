@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from dask.base import tokenize
 
-from darts_mim.errors import GapError, LeakError, TooShortError
+from darts_mim.errors import GapError, LeakError, StoreChangedError, TooShortError
 from darts_mim.grid.lazy import is_lazy
 from darts_mim.grid.variables import as_float
 from darts_mim.stores.unfinished import Unfinished, telling
@@ -175,7 +175,25 @@ def open_forecasts(path: str | Path) -> Series:
         if not Path(path).exists():
             raise FileNotFoundError(f"Nothing is at {path}. Pass the path that forecasts were written to.")
         raise ValueError(f"{path} holds no forecasts. Pass the path that forecasts were written to.")
-    return _opened(Path(path), label)
+    place = Path(path).absolute()
+
+    def held(array: xr.DataArray) -> xr.DataArray:
+        asked: Any = {"place": place, "key": label["asked"], "dtype": array.dtype}
+        return array.copy(data=array.data.map_blocks(_unless_replaced, **asked))
+
+    opened = _opened(place, label)
+    return held(opened) if isinstance(opened, xr.DataArray) else opened.map(held, keep_attrs=True)
+
+
+def _unless_replaced(values: np.ndarray, place: Path, key: str) -> np.ndarray:
+    """What was read, if the store still holds what it held when it was opened."""
+    label = _label(place)
+    if label is None or label["asked"] != key:
+        raise StoreChangedError(
+            f"{place} holds other forecasts than when it was opened. Open it again, or ask for these again, "
+            f"with a path of their own."
+        )
+    return values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from darts_mim.grid.grid import Grid
-from darts_mim.grid.lazy import as_dask
+from darts_mim.grid.lazy import as_dask, is_lazy
 from darts_mim.grid.times import regular_axis, times_of
 from darts_mim.grid.windows import MISSING, WHOLE, row_kinds
 from darts_mim.stores.absent_chunks import warn_if_absent
@@ -166,7 +166,7 @@ def _bounds(series: xr.DataArray | xr.Dataset, grid: Grid, cache_bytes: int) -> 
     A chunk of which two would not fit the memory is cut, and then read once for each part.
     """
     n, frame = series.sizes[grid.time_dim], grid.n_components * LazyFrames.dtype.itemsize
-    ends = [_chunk_ends(array, grid.time_dim) for array in _arrays(series)]
+    ends = [_chunk_ends(array, grid.time_dim) for array in _arrays(series) if is_lazy(array)]
     common = reduce(np.intersect1d, ends)
     wanted = max(1, BLOCK_BYTES // frame)
     largest = max(1, cache_bytes // (2 * frame))

@@ -57,6 +57,10 @@ class Unfinished:
                     unfinished._empty()
                     unfinished._write(ASKED, asked)
             yield unfinished
+        except BaseException:
+            if unfinished.folder.exists() and not unfinished._has_notes():
+                unfinished.drop()
+            raise
         finally:
             if lock is not None:
                 os.close(lock)
@@ -91,6 +95,10 @@ class Unfinished:
         """All of it."""
         self._empty()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _has_notes(self) -> bool:
+        """Whether a part is finished, so that there is something to go on with."""
+        return any(path.suffix == ".json" and path.name != ASKED for path in self.folder.glob("*.json"))
 
     def _locked(self) -> int | None:
         """The folder, made if it is not there, for nobody else until it is closed or the process ends."""

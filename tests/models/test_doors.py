@@ -27,7 +27,7 @@ def test_times_become_what_pandas_has(series):
 
 def test_arguments_are_known_by_name_wherever_they_stand(series):
     class Model:
-        dims = NO_DIMS
+        entry = NO_DIMS
 
         @takes_grids
         def fit(self, series, past_covariates=None, *, start=None, verbose=True):

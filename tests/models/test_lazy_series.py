@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from torch.utils.data import DataLoader
 
 from darts_mim.errors import (
     AbsentChunksWarning,
@@ -15,8 +16,11 @@ from darts_mim.errors import (
 )
 from darts_mim.grid.lazy import is_lazy
 from darts_mim.grid.scaling import GridScaler
+from darts_mim.models.datasets import GridTrainingDataset
 from darts_mim.models.mim import MIMModel
+from darts_mim.models.timeseries import to_timeseries
 from darts_mim.pipeline import GridPipeline
+from darts_mim.stores import frames as frames_module
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", "logger": False}
 
@@ -240,3 +244,72 @@ def test_forecasts_go_to_a_store(stored, tmp_path):
         fitted.historical_forecasts(lazy, forecast_horizon=3, to=tmp_path / "other.zarr")
     with pytest.raises(ValueError, match="refit_every="):
         fitted.historical_forecasts(lazy, **when, retrain=True, to=tmp_path / "other.zarr")
+
+
+def test_windows_are_read_in_other_processes_too(stored, monkeypatch):
+    monkeypatch.setattr(frames_module, "BLOCK_BYTES", 1)
+    lazy = stored(wave(60), chunk=7)
+    dataset = GridTrainingDataset(
+        [to_timeseries(lazy)], None, None, input_chunk_length=4, output_chunk_length=2
+    )
+    loader = DataLoader(dataset, num_workers=1, collate_fn=list, multiprocessing_context="fork", timeout=60)
+    wanted = GridTrainingDataset(
+        [to_timeseries(wave(60))], None, None, input_chunk_length=4, output_chunk_length=2
+    )
+    for number, (came,) in enumerate(loader):
+        np.testing.assert_array_equal(came.past_target, wanted[number].past_target)
+
+
+def test_a_store_whose_values_changed_is_forecast_from_anew(stored, tmp_path):
+    series = wave()
+    fitted = model().fit(series)
+    lazy = stored(series)
+    before = fitted.predict(2, lazy, to=tmp_path / "next.zarr")
+    kept = before.compute()
+    stored.again(-series)
+    lazy = xr.open_zarr(stored.last, chunks=stored.chunks, consolidated=False)["flow"]
+    after = fitted.predict(2, lazy, to=tmp_path / "next.zarr")
+    xr.testing.assert_identical(after.compute(), fitted.predict(2, -series).assign_attrs(after.attrs))
+    assert not after.equals(kept)
+    with pytest.raises(StoreChangedError, match="other forecasts than when it was opened"):
+        before.compute()
+
+
+def test_arguments_by_position_go_along_to_a_store(stored, tmp_path):
+    series, known = wave(), wave(44).rename("known") * 0.1
+    fitted = model().fit(series, future_covariates=known)
+    when = {"forecast_horizon": 2, "start": series.time[20]}
+    other = 3 * known
+    wanted = fitted.historical_forecasts(series, None, other, **when)
+    came = fitted.historical_forecasts(stored(series), None, other, **when, to=tmp_path / "history.zarr")
+    xr.testing.assert_identical(came.compute(), wanted)
+
+
+def test_a_dataset_of_which_a_part_is_in_memory(stored):
+    wind = xr.Dataset({"u": wave(channels=1)[:, 0], "v": -wave(channels=1)[:, 0]})
+    lazy = wind.assign(u=stored(wind["u"]))
+    in_memory, from_disk = model().fit(wind, **IN_ORDER), model().fit(lazy, **IN_ORDER)
+    xr.testing.assert_identical(from_disk.predict(2), in_memory.predict(2))
+
+
+def test_covariates_of_frames_on_disk_and_numbers(stored):
+    series = wave()
+    known = xr.Dataset({"frame": wave(44, channels=1)[:, 0] * 0.1})
+    hour = np.sin(known["time"].dt.hour.astype("float32"))
+    in_memory = model().fit(series, future_covariates=known.assign(hour=hour), **IN_ORDER)
+    lazy = xr.Dataset({"frame": stored(known["frame"])}).assign(hour=hour)
+    from_disk = model().fit(stored(series), future_covariates=lazy, **IN_ORDER)
+    wanted = in_memory.predict(2, series, future_covariates=known.assign(hour=hour))
+    xr.testing.assert_identical(from_disk.predict(2, series, future_covariates=lazy), wanted)
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_the_frames_after_training_go_to_a_store(stored, tmp_path, on_disk):
+    fitted = model().fit(stored(wave()) if on_disk else wave())
+    xr.testing.assert_identical(fitted.predict(2, to=tmp_path / "next.zarr").compute(), fitted.predict(2))
+
+
+@pytest.mark.parametrize("size", ["much", "1 XiB", None, -5, 0])
+def test_the_size_of_the_cache_is_checked(size):
+    with pytest.raises(ValueError, match=r"cache_size is .*256 MiB"):
+        model(cache_size=size)

@@ -197,6 +197,15 @@ def test_nothing_to_forecast_from_leaves_nothing(tmp_path, error):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_never_began_leaves_nothing(tmp_path):
+    def none(rows):
+        raise TypeError("that cannot be")
+
+    with pytest.raises(TypeError, match="cannot be"):
+        store(tmp_path / "run", none)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_fails_the_check_is_not_kept(tmp_path):
     def leak(made):
         xr.testing.assert_identical(made.compute(), forecasts(ROWS))
