@@ -237,14 +237,14 @@ sys.exit(status)
 
 def test_a_killed_backtest_loses_a_block(tmp_path):
     rain, _ = stored(tmp_path)
-    moments = np.random.default_rng(3).uniform(0.1, 1.0, 4).round(3).astype(str)
+    moments = np.random.default_rng(3).uniform(0.1, 1.0, 10).round(3).astype(str)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), *moments]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr
     begun = (tmp_path / "log").read_text().splitlines()
     checks = 3  # of the forecasts of three origins, by predict: not among these
-    assert len(begun) <= 48 / 8 + 4 + checks
+    assert len(begun) <= 48 / 8 + 10 + checks
     (kept,) = (tmp_path / "kept").iterdir()
     expected = backtest({"last": Persistence().fit(rain[:40])}, rain, **ask()).forecasts["last"]
     xr.testing.assert_identical(forecast_store.open_forecasts(kept).compute(), expected)
