@@ -10,7 +10,7 @@ from darts_mim.grid.times import moment
 from darts_mim.grid.transformer import is_list, is_timeseries
 from darts_mim.stores.fingerprint import VERSIONS, state_of, unread
 from darts_mim.stores.forecast_store import stored_forecast
-from darts_mim.stores.stored_history import require_one, stored_history
+from darts_mim.stores.stored_history import require_one, require_whole_forecasts, stored_history
 
 
 class GridPipeline(Pipeline):
@@ -171,6 +171,7 @@ class GridPipeline(Pipeline):
     ) -> Any:
         """Forecasts from all origins, block by block into a store."""
         require_one(series)
+        require_whole_forecasts(params)
         if num_samples > 1:
             params["num_samples"] = num_samples
         transformed, histories = self._transform(series)

@@ -52,7 +52,7 @@ from darts_mim.models.parts import Layout
 from darts_mim.models.seasonal_lags import lag_steps, require_lags, require_past, with_lags
 from darts_mim.stores.fingerprint import VERSIONS, state_of, unread
 from darts_mim.stores.forecast_store import stored_forecast
-from darts_mim.stores.stored_history import require_one, stored_history
+from darts_mim.stores.stored_history import require_one, require_whole_forecasts, stored_history
 
 DIMS = ("time_dim", "spatial_dims", "channel_dim")
 TRAINING = ("loss_frames", "sampling_steps", "time_reversal", "lr", "lr_schedule")
@@ -72,11 +72,13 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     origins that do are left out of a backtest. Cells that are NaN at all times, such as land, are
     masked: read as 0, left out of the loss, NaN in forecasts.
 
-    A series that is not in memory, such as a zarr store's, is never loaded whole. Windows of it are drawn in
-    an order in which every chunk is read once an epoch, ahead of its use; if it fits ``cache_size``, in that
-    of a series in memory. With ``to=``, the path of a zarr store, ``predict`` and ``historical_forecasts``
-    write there, a block of origins at a time, and give back what is read from it when it is asked for. The
-    store is complete or absent: a run that was stopped goes on when it is asked for the same again.
+    A series that is not in memory, such as a zarr store's, is never loaded whole. It is read once to find
+    what holds NaN, and then once an epoch: windows are drawn in an order in which every chunk is read ahead
+    of its use and let go after it. If the series fits ``cache_size``, the order is that of one in memory.
+    ``backtest``, ``residuals``, ``gridsearch`` and ``retrain`` want it loaded; ``darts_mim.backtest`` does
+    not. With ``to=``, the path of a zarr store, ``predict`` and ``historical_forecasts`` write there, a block of
+    origins at a time, and give back what is read from it when it is asked for. The store is complete or
+    absent: a run that was stopped goes on when it is asked for the same again.
 
     Args:
         seasonal_lags: How long ago the frames were that stand beside each frame read.
@@ -217,11 +219,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         num_samples: int = 1,
         **kwargs: Any,
     ) -> Any:
-        if kwargs.get("retrain") or kwargs.get("last_points_only"):
-            raise ValueError(
-                "to= writes whole forecasts of the fitted model. Leave retrain and last_points_only out; to "
-                "fit again on the way, use backtest(..., refit_every=, store=)."
-            )
+        require_whole_forecasts(kwargs)
         self._require_fitted()
 
         def ask(part: Any, **when: Any) -> Any:

@@ -216,6 +216,11 @@ class MIMModel(GridForecastingModel):
                 "crop_weight and crops_per_window are of crops, and crop_size is None. Pass it, e.g. "
                 "crop_size=(64, 64)."
             )
+        if crop_weight is not None and not callable(crop_weight):
+            raise ValueError(
+                f"crop_weight is {crop_weight!r}; it is a function of a window's frames, such as "
+                f"ShareAbove(0.1)."
+            )
         if crop_size is not None:
             _require_no_scale_of_cells(kwargs.get("use_reversible_instance_norm"))
         super().__init__(

@@ -1,6 +1,6 @@
 """A model's forecasts through a series, written to a store block of origins by block of origins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,4 +82,20 @@ def require_one(series: Any) -> None:
         raise ValueError(
             f"to= is for the forecasts of one DataArray or Dataset; a {type(series).__name__} came. Pass one "
             f"at a time, each with a store of its own, or leave to= out."
+        )
+
+
+def require_whole_forecasts(options: Mapping[str, Any]) -> None:
+    """Check what ``historical_forecasts`` is asked for besides: whole forecasts of a model that stays fitted.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    others = [name for name in ("retrain", "last_points_only", "overlap_end") if options.get(name)]
+    if options.get("start_format", "value") != "value":
+        others.append("start_format")
+    if others:
+        raise ValueError(
+            f"to= writes whole forecasts of the fitted model, from start=, a time, on. Leave {others[0]} "
+            f"out; to fit again on the way, use backtest(..., refit_every=, store=)."
         )

@@ -379,6 +379,7 @@ def test_a_fit_on_crops_that_stops_and_resumes_is_as_one_that_did_not(tiny, seri
         ({"tile_size": (3, 2, 1)}, r"tile_size is \(3, 2, 1\)"),
         ({"crop_size": CROP, "crops_per_window": 0}, "crops_per_window is 0. Use 1 or more"),
         ({"crop_weight": ShareAbove(0.5)}, "crop_size is None"),
+        ({"crop_size": CROP, "crop_weight": 5}, "crop_weight is 5; it is a function"),
         ({"crops_per_window": 2}, "crop_size is None"),
         ({"tile_overlap": 2}, "tile_size is None"),
         ({"crop_size": CROP, "variant": "released"}, r"variant='released' .* crop_size=\(3, 3\)"),

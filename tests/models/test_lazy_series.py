@@ -242,8 +242,9 @@ def test_forecasts_go_to_a_store(stored, tmp_path):
     xr.testing.assert_identical(next_frames.compute(), fitted.predict(3, lazy))
     with pytest.raises(ValueError, match="start="):
         fitted.historical_forecasts(lazy, forecast_horizon=3, to=tmp_path / "other.zarr")
-    with pytest.raises(ValueError, match="refit_every="):
-        fitted.historical_forecasts(lazy, **when, retrain=True, to=tmp_path / "other.zarr")
+    for option in ({"retrain": True}, {"overlap_end": True}, {"start_format": "position"}):
+        with pytest.raises(ValueError, match=f"Leave {next(iter(option))} out.*refit_every="):
+            fitted.historical_forecasts(lazy, **when, **option, to=tmp_path / "other.zarr")
 
 
 def test_windows_are_read_in_other_processes_too(stored, monkeypatch):
