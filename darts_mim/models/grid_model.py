@@ -76,7 +76,9 @@ class GridForecastingModel(MixedCovariatesTorchModel):
     what holds NaN, and then once an epoch: windows are drawn in an order in which every chunk is read ahead
     of its use and let go after it. If the series fits ``cache_size``, the order is that of one in memory.
     ``backtest``, ``residuals``, ``gridsearch`` and ``retrain`` want it loaded; ``darts_mim.backtest`` does
-    not. With ``to=``, the path of a zarr store, ``predict`` and ``historical_forecasts`` write there, a block of
+    not.
+
+    With ``to=``, the path of a zarr store, ``predict`` and ``historical_forecasts`` write there, a block of
     origins at a time, and give back what is read from it when it is asked for. The store is complete or
     absent: a run that was stopped goes on when it is asked for the same again.
 
