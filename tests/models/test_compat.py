@@ -28,7 +28,7 @@ def test_the_darts_that_is_installed_is_the_one_whose_inside_is_known():
     assert all(getattr(_compat, name) is not None for name in vars(_compat) if not name.startswith("_"))
 
 
-@pytest.mark.parametrize("step", ["D", "2D", "W-MON", "B"])
+@pytest.mark.parametrize("step", ["D", "2D", "W-MON"])
 def test_steps_of_days_are_counted(tiny, step):
     """darts divides a time by pandas 3's days, which is an error there."""
     values = np.random.default_rng(0).random((40, 3, 4), dtype=np.float32)
