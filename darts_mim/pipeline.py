@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from darts_mim.grid.times import moment
 from darts_mim.grid.transformer import is_list, is_timeseries
-from darts_mim.stores.fingerprint import VERSIONS, state_of, unread
+from darts_mim.stores.fingerprint import asked_of
 from darts_mim.stores.forecast_store import stored_forecast
 from darts_mim.stores.stored_history import require_one, require_whole_forecasts, stored_history
 
@@ -111,7 +111,7 @@ class GridPipeline(Pipeline):
             series = self._training_series()
         if to is not None:
             require_one(series)
-            asked = (VERSIONS, state_of(self), unread(series), n, params)
+            asked = asked_of(self, series, n, params)
             return stored_forecast(to, lambda: self.predict(n, series, **params), asked=asked)
         transformed, histories = self._transform(series)
         return self._restore(self.forecaster.predict(n, transformed, **params), histories)
@@ -187,7 +187,7 @@ class GridPipeline(Pipeline):
             start=start,
             stride=stride,
             num_samples=num_samples,
-            asked=(VERSIONS, state_of(self), unread(series), params),
+            asked=asked_of(self, series, params),
             **self._dims(),
         )
 

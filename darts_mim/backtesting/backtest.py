@@ -143,7 +143,7 @@ def backtest(
     }
     clock = Clock.of(series, grid, start=start, horizon=horizon, stride=stride)
     walk = Walk(
-        series=_unread(series), grid=grid, clock=clock, num_samples=positive(num_samples, "num_samples")
+        series=as_dask(series), grid=grid, clock=clock, num_samples=positive(num_samples, "num_samples")
     )
     _require_samplers(models, num_samples)
     folds = folds_of(clock, refit_every=refit_every, train_length=train_length, gap=gap)
@@ -248,13 +248,9 @@ def _alike(forecasts: Mapping[str, Series], observed: Series) -> tuple[dict[str,
     block = origins_at_once(size // observed.sizes["init_time"])
 
     def cut(series: Series) -> Series:
-        return _unread(series).chunk(init_time=block) if is_lazy(series) else series
+        return as_dask(series).chunk(init_time=block) if is_lazy(series) else series
 
     return {name: cut(one) for name, one in forecasts.items()}, cut(observed)
-
-
-def _unread(series: Any) -> Any:
-    return as_dask(series)
 
 
 def _metrics(metrics: str | Metric | Sequence[str | Metric]) -> tuple[Metric, ...]:

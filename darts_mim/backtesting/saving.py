@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from darts_mim.backtesting.clock import Series
+from darts_mim.stores.unfinished import local_path
 
 if TYPE_CHECKING:
     from darts_mim.backtesting.result import BacktestResult
@@ -178,12 +179,7 @@ def write_netcdf(dataset: xr.Dataset, path: str | Path) -> Path:
 
 
 def _local(path: str | Path) -> Path:
-    if "://" in str(path):
-        raise ValueError(
-            f"path={str(path)!r} came; only a local path can be written whole or not at all. "
-            f"Use xarray's own: result.to_dataset().to_zarr({str(path)!r})."
-        )
-    return Path(path)
+    return local_path(path, f"Use xarray's own: result.to_dataset().to_zarr({str(path)!r}).")
 
 
 def _put(path: Path, write: Callable[[Path], Any]) -> Path:

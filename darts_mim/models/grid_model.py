@@ -50,7 +50,7 @@ from darts_mim.models.light_trainer import LightTrainer, device_of, on_one_devic
 from darts_mim.models.module import GridModule
 from darts_mim.models.parts import Layout
 from darts_mim.models.seasonal_lags import lag_steps, require_lags, require_past, with_lags
-from darts_mim.stores.fingerprint import VERSIONS, state_of, unread
+from darts_mim.stores.fingerprint import asked_of
 from darts_mim.stores.forecast_store import stored_forecast
 from darts_mim.stores.stored_history import require_one, require_whole_forecasts, stored_history
 
@@ -159,7 +159,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
         if to is not None:
             held = self._training_series() if series is None else series
             require_one(held)
-            asked = (VERSIONS, state_of(self), unread(held), n, args, kwargs)
+            asked = asked_of(self, held, n, args, kwargs)
             return stored_forecast(to, lambda: self.predict(n, series, *args, **kwargs), asked=asked)
         if series is not None:
             require_series(series)
@@ -235,7 +235,7 @@ class GridForecastingModel(MixedCovariatesTorchModel):
             start=start,
             stride=stride,
             num_samples=num_samples,
-            asked=(VERSIONS, state_of(self), unread(series), kwargs),
+            asked=asked_of(self, series, kwargs),
             **{name: self.entry[name] for name in DIMS},
         )
 

@@ -50,6 +50,11 @@ def state_of(forecaster: Any) -> Any:
     return code, forecaster
 
 
+def asked_of(forecaster: Any, series: Any, *options: Any) -> Any:
+    """All that forecasts of a series hang on, to be hashed: whose, of what, asked how, in which versions."""
+    return VERSIONS, state_of(forecaster), unread(series), *options
+
+
 def unread(series: Any) -> Any:
     """The series, or whatever came for one, as it can be hashed: values stay unread, coordinates do not.
 

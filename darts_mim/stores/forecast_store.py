@@ -16,10 +16,11 @@ from dask.base import tokenize
 from darts_mim.errors import GapError, LeakError, StoreChangedError, TooShortError
 from darts_mim.grid.lazy import is_lazy
 from darts_mim.grid.variables import as_float
-from darts_mim.stores.unfinished import Unfinished, telling
+from darts_mim.stores.unfinished import Unfinished, local_path, telling
 
 Series = xr.DataArray | xr.Dataset
 
+COPY = "Write to a local one, and copy the complete store."
 LABEL = "darts_mim_forecasts"  # the attribute by which such a store is known; JSON
 MADE = "was_forecast"
 BLOCK = 256  # origins forecast at once, at most
@@ -94,7 +95,7 @@ def stored_forecasts(
     block = origins_at_once(origin_size)
     valid_rows = rows[:, None] + np.arange(1, horizon + 1)
     work = _Work(
-        place=_local(path),
+        place=local_path(path, COPY),
         init_times=axis.values[rows],
         valid_times=axis.values[valid_rows],
         blocks=[slice(first, min(first + block, len(rows))) for first in range(0, len(rows), block)],
@@ -135,7 +136,7 @@ def stored_forecast(path: str | Path, forecast: Callable[[], Series], *, asked: 
     >>> stored_forecast(Path(mkdtemp(), "rain.zarr"), lambda: rain, asked="three hours").identical(rain)
     True
     """
-    place, key = _local(path), tokenize(asked, ensure_deterministic=True)
+    place, key = local_path(path, COPY), tokenize(asked, ensure_deterministic=True)
     if not _holds(place, key):
         with Unfinished.at(place, key) as unfinished:
             unfinished.begin_anew()
@@ -281,15 +282,6 @@ class _Work:
             MADE: ("init_time", np.zeros(len(self.init_times), dtype=bool)),
         }
         return _labelled(xr.Dataset(values, held, dataset.attrs), series, self.key), chunks
-
-
-def _local(path: str | Path) -> Path:
-    if "://" in str(path):
-        raise ValueError(
-            f"{str(path)!r} came; only a local path can be written whole or not at all. Write to a local "
-            f"one, and copy the complete store."
-        )
-    return Path(path)
 
 
 def _holds(place: Path, key: str) -> bool:

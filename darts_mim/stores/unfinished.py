@@ -98,7 +98,7 @@ class Unfinished:
 
     def _has_notes(self) -> bool:
         """Whether a part is finished, so that there is something to go on with."""
-        return any(path.suffix == ".json" and path.name != ASKED for path in self.folder.glob("*.json"))
+        return any(path.name != ASKED for path in self.folder.glob("*.json"))
 
     def _locked(self) -> int | None:
         """The folder, made if it is not there, for nobody else until it is closed or the process ends."""
@@ -133,6 +133,23 @@ class Unfinished:
         beside = self.folder / f"{name}.new"
         beside.write_text(json.dumps(what))
         os.replace(beside, self.folder / name)
+
+
+def local_path(path: str | Path, instead: str) -> Path:
+    """A path that something can be moved to once it is whole.
+
+    Args:
+        path: As it came.
+        instead: What to do where it is not local, for the error.
+
+    Raises:
+        ValueError: If it is not local.
+    """
+    if "://" in str(path):
+        raise ValueError(
+            f"path={str(path)!r} came; only a local path can be written whole or not at all. {instead}"
+        )
+    return Path(path)
 
 
 @contextmanager
