@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from darts_mim.nn.gates import GateConv
 
 
-@dataclass(slots=True, weakref_slot=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Field:
     """A state, or a frame, as it runs from cell to cell.
 
@@ -19,12 +19,10 @@ class Field:
         values: Its numbers, in the layout of the ``Convolution`` that made it. Elementwise work is the same
             in every layout.
         zero: Whether it is known to be zero, as every state is at the start; zeros are not convolved.
-        spectrum: What convolutions read of it, once one did; only ``WinogradConvolution`` fills it.
     """
 
     values: Tensor
     zero: bool = False
-    spectrum: Tensor | None = None
 
 
 @runtime_checkable
@@ -43,7 +41,7 @@ class Convolution(Protocol):
         ...
 
     def field(self, values: Tensor) -> Field:
-        """Values in this layout, made ready to be convolved."""
+        """Values in this layout."""
         ...
 
     def zeros(self, channels: int) -> Field:

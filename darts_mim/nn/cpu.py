@@ -1,6 +1,7 @@
 """What the processor is told before long work on it."""
 
 import ctypes
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -20,9 +21,16 @@ def prepare() -> None:
 
 
 @cache
+def openmp(name: str) -> Callable[..., int] | None:
+    """A function of the OpenMP library whose threads torch computes with, None if it has none."""
+    for library in (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"):
+        return getattr(ctypes.CDLL(str(library)), name, None)  # looks where that library looks
+    return None
+
+
+@cache
 def _restart_threads() -> None:
     # Threads take the flag from the one that starts them; those of torch's pool that run already have not.
-    for openmp in (Path(torch.__file__).parent / "lib").glob("libgomp*"):
-        pause = getattr(ctypes.CDLL(str(openmp)), "omp_pause_resource_all", None)
-        if pause is not None:
-            pause(_HARD)
+    pause = openmp("omp_pause_resource_all")
+    if pause is not None:
+        pause(_HARD)

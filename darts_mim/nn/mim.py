@@ -2,11 +2,11 @@
 
 from typing import Literal, NamedTuple
 
-import torch
 from torch import nn
 
 from darts_mim.nn.convolution import Convolution, Field
 from darts_mim.nn.gates import GateConv
+from darts_mim.nn.memory import give_out, remember, take_in
 
 Ablation = Literal["without_mim_n", "without_mim_s", "without_mim"]
 
@@ -62,11 +62,9 @@ class MIMNCell(nn.Module):
     ) -> MIMNStep:
         """One step [Wang2019, eq. 2]."""
         z_g, z_i, z_f, z_o = conv((self.conv_x, dH), (self.conv_n, N))
-        g, i, f = torch.tanh(z_g), torch.sigmoid(z_i), torch.sigmoid(z_f)
-        N = conv.field(torch.addcmul(f * N.values, i, g))
+        N = conv.field(remember(z_g, z_i, z_f, N.values))
         (n_o,) = conv((self.conv_no, N))
-        o = torch.sigmoid(z_o + n_o)
-        return MIMNStep(D=conv.field(o * torch.tanh(N.values)), N=N)
+        return MIMNStep(D=conv.field(give_out(z_o, n_o, N.values)), N=N)
 
 
 class MIMSCell(nn.Module):
@@ -96,11 +94,9 @@ class MIMSCell(nn.Module):
     ) -> MIMSStep:
         """One step [Wang2019, eq. 3]."""
         z_g, z_i, z_f, z_o = conv((self.conv_d, D), (self.conv_c, C))
-        g, i, f = torch.tanh(z_g), torch.sigmoid(z_i), torch.sigmoid(z_f)
-        S = conv.field(torch.addcmul(f * S.values, i, g))
+        S = conv.field(remember(z_g, z_i, z_f, S.values))
         (s_o,) = conv((self.conv_so, S))
-        o = torch.sigmoid(z_o + s_o)
-        return MIMSStep(T=conv.field(o * torch.tanh(S.values)), S=S)
+        return MIMSStep(T=conv.field(give_out(z_o, s_o, S.values)), S=S)
 
 
 class MIMBlock(nn.Module):
@@ -150,16 +146,12 @@ class MIMBlock(nn.Module):
         """One step [Wang2019, eq. 1]; the first has no difference to read, so D = 0 and N = 0."""
         z_g, z_i, z_g_, z_i_, z_f_, z_o = conv((self.conv_x, X), (self.conv_h, H), (self.conv_m, M))
 
-        g, i = torch.tanh(z_g), torch.sigmoid(z_i)
         if dH is not None:
             D, N = (dH, N) if self.mim_n is None else self.mim_n(conv, dH, N)
         T, S = (D, S) if self.mim_s is None else self.mim_s(conv, D, C, S)
-        C = conv.field(torch.addcmul(T.values, i, g))
-
-        g_, i_, f_ = torch.tanh(z_g_), torch.sigmoid(z_i_), torch.sigmoid(z_f_)
-        M = conv.field(torch.addcmul(f_ * M.values, i_, g_))
+        C = conv.field(take_in(z_g, z_i, T.values))
+        M = conv.field(remember(z_g_, z_i_, z_f_, M.values))
 
         (cm_o,) = conv((self.conv_co, C), (self.conv_mo, M))
-        o = torch.sigmoid(z_o + cm_o)
-        H = conv.field(o * torch.tanh(conv.pointwise(self.conv_cm, C, M)))
+        H = conv.field(give_out(z_o, cm_o, conv.pointwise(self.conv_cm, C, M)))
         return MIMStep(H, C, N, S, D, M)

@@ -15,7 +15,7 @@ from darts_mim.nn.mim import Ablation, MIMBlock
 from darts_mim.nn.patches import from_patches, to_patches
 from darts_mim.nn.released_cells import ReleasedMIMBlock, ReleasedSTLSTMCell
 from darts_mim.nn.st_lstm import STLSTMCell
-from darts_mim.nn.tiles import TILE
+from darts_mim.nn.tile_code import TILE
 from darts_mim.nn.winograd import KERNELS, WinogradConvolution
 
 Variant = Literal["paper", "released"]
@@ -39,16 +39,6 @@ class MIMState:
     M: Field
     first: bool
 
-    def without_spectra(self) -> "MIMState":
-        """The same state, of its values alone."""
-
-        def values(fields: tuple[Field, ...]) -> tuple[Field, ...]:
-            return tuple(Field(field.values, field.zero) for field in fields)
-
-        (M,) = values((self.M,))
-        H, C, N, S, D = (values(fields) for fields in (self.H, self.C, self.N, self.S, self.D))
-        return MIMState(H=H, C=C, N=N, S=S, D=D, M=M, first=self.first)
-
 
 class MIMNetwork(nn.Module):
     """Memory In Memory: an ST-LSTM and MIM blocks above it [Wang2019, eq. 4 and Figure 4].
@@ -68,8 +58,9 @@ class MIMNetwork(nn.Module):
         n_parameters: Numbers given out per channel and cell; more than 1 for a distribution.
         feedback: The frame to feed back, (batch, channel, rows, columns), patched, from what the network
             gives out for it, with ``n_parameters`` as a last axis.
-        convolution: ``"direct"``, torch's own; ``"winograd"``, with a fraction of the multiplications; or
-            ``"auto"``, the faster one. All give the same numbers, to rounding.
+        convolution: ``"direct"``, torch's own; ``"winograd"``, with a fraction of the multiplications, on
+            the processor in float32 and float64, and direct elsewhere; or ``"auto"``, the faster one. All
+            give the same numbers, to rounding.
         checkpoint_segments: Parts of the time loop whose inner values are not kept for the backward pass but
             computed again there: less memory, more time. 0 keeps everything.
 
@@ -190,7 +181,7 @@ class MIMNetwork(nn.Module):
         state, last = self.initial_state(conv), None
         for steps in self._segments(known - 1 + horizon):
             if self.checkpoint_segments and torch.is_grad_enabled():
-                some, state = checkpoint(run, steps, state.without_spectra(), last, use_reentrant=False)
+                some, state = checkpoint(run, steps, state, last, use_reentrant=False)
             else:
                 some, state = run(steps, state, last)
             generated += some
@@ -218,26 +209,27 @@ class MIMNetwork(nn.Module):
 
     def _convolution(self, frames: Float[Tensor, "batch time channel rows columns"]) -> Convolution:
         """How the convolutions of a batch are computed."""
-        in_full = not torch.is_autocast_enabled(frames.device.type)  # tiles in bf16 lose too much
         wanted = self.convolution == "winograd" or (
             self.convolution == "auto" and self._winograd_pays(frames)
         )
+        if wanted and self._winograd_can(frames):
+            return WinogradConvolution(frames, self.kernel_size)
+        return DirectConvolution(frames)
+
+    def _winograd_can(self, frames: Float[Tensor, "batch time channel rows columns"]) -> bool:
+        """Whether there are Winograd's convolutions for such frames: on the processor, in full precision."""
         return (
-            WinogradConvolution(frames, self.kernel_size) if wanted and in_full else DirectConvolution(frames)
+            frames.device.type == "cpu"
+            and frames.dtype in (torch.float32, torch.float64)
+            and self.kernel_size in KERNELS
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
         )
 
     def _winograd_pays(self, frames: Float[Tensor, "batch time channel rows columns"]) -> bool:
         """Whether Winograd's convolutions are the faster ones; docs/performance.md has the measurements."""
-        device, (batch, _, _, rows, columns) = frames.device.type, frames.shape
-        return (
-            device == "cpu"
-            and self.kernel_size in KERNELS
-            and frames.dtype in (torch.float32, torch.float64)
-            and not torch.compiler.is_compiling()
-            and not self.checkpoint_segments  # whoever saves memory does not want it for transforms
-            and self.hidden >= 32
-            and self.hidden * batch * -(-rows // TILE) * -(-columns // TILE) >= 4096
-        )
+        batch, _, _, rows, columns = frames.shape
+        return self.hidden >= 16 and batch * -(-rows // TILE) * -(-columns // TILE) >= 16
 
     def initial_state(self, conv: Convolution) -> MIMState:
         """Zero memories."""

@@ -5,10 +5,15 @@ from torch import nn
 
 from darts_mim.nn.convolution import Convolution, Field
 from darts_mim.nn.gates import GateConv
+from darts_mim.nn.memory import (
+    give_out_as_released,
+    give_out_by_cell,
+    remember_as_released,
+    remember_by_cell,
+    take_in_as_released,
+)
 from darts_mim.nn.mim import Ablation, MIMNStep, MIMSStep, MIMStep
 from darts_mim.nn.st_lstm import STLSTMStep
-
-FORGET_BIAS = 1.0  # row R8: inside every forget gate's sigmoid
 
 
 class ReleasedSTLSTMCell(nn.Module):
@@ -45,15 +50,9 @@ class ReleasedSTLSTMCell(nn.Module):
             (self.conv_x, X), (self.conv_h, H), (self.conv_m, M)
         )
 
-        i, i_ = torch.sigmoid(x_i + h_i), torch.sigmoid(x_i + m_i)
-        g, g_ = torch.tanh(x_g + h_g), torch.tanh(x_g + m_g)
-        f = torch.sigmoid(x_f + h_f + FORGET_BIAS)
-        f_ = torch.sigmoid(x_f + m_f + FORGET_BIAS)
-        o = torch.sigmoid(z_o)
-
-        C = conv.field(torch.addcmul(f * C.values, i, g))
-        M = conv.field(torch.addcmul(f_ * M.values, i_, g_))
-        H = conv.field(o * torch.tanh(conv.pointwise(self.conv_cm, C, M)))
+        C = conv.field(remember_as_released(x_g, x_i, x_f, h_g, h_i, h_f, C.values))
+        M = conv.field(remember_as_released(x_g, x_i, x_f, m_g, m_i, m_f, M.values))
+        H = conv.field(give_out_as_released(z_o, conv.pointwise(self.conv_cm, C, M)))
         return STLSTMStep(H, C, M)
 
 
@@ -82,12 +81,10 @@ class _InnerCell(nn.Module):
     ) -> tuple[Field, Field]:
         """What the cell gives out, and its new memory."""
         z_i, z_g, z_f, z_o = conv((self.conv_x, x), (self.conv_h, h))
-        i = torch.sigmoid(torch.addcmul(z_i, conv.elementwise(self.weight_i), memory.values))
-        f = torch.sigmoid(torch.addcmul(z_f, conv.elementwise(self.weight_f), memory.values) + FORGET_BIAS)
-        g = torch.tanh(z_g)
-        memory = conv.field(torch.addcmul(f * memory.values, i, g))
-        o = torch.sigmoid(torch.addcmul(z_o, conv.elementwise(self.weight_o), memory.values))
-        return conv.field(o * torch.tanh(memory.values)), memory
+        weights = (conv.elementwise(weight) for weight in (self.weight_i, self.weight_f, self.weight_o))
+        weight_i, weight_f, weight_o = weights
+        memory = conv.field(remember_by_cell(z_g, z_i, z_f, weight_i, weight_f, memory.values))
+        return conv.field(give_out_by_cell(z_o, weight_o, memory.values)), memory
 
 
 class ReleasedMIMNCell(_InnerCell):
@@ -167,15 +164,10 @@ class ReleasedMIMBlock(nn.Module):
             (self.conv_x, X), (self.conv_h, H), (self.conv_m, M)
         )
 
-        i, i_ = torch.sigmoid(x_i + h_i), torch.sigmoid(x_i + m_i)
-        g, g_ = torch.tanh(x_g + h_g), torch.tanh(x_g + m_g)
-        f_ = torch.sigmoid(x_f + m_f + FORGET_BIAS)
-        o = torch.sigmoid(z_o)
-
         if dX is not None:
             D, N = (dX, N) if self.mim_n is None else self.mim_n(conv, dX, D, N)
         T, S = (D, S) if self.mim_s is None else self.mim_s(conv, D, C, S)
-        C = conv.field(torch.addcmul(T.values, i, g))
-        M = conv.field(torch.addcmul(f_ * M.values, i_, g_))
-        H = conv.field(o * torch.tanh(conv.pointwise(self.conv_cm, C, M)))
+        C = conv.field(take_in_as_released(x_g, x_i, h_g, h_i, T.values))
+        M = conv.field(remember_as_released(x_g, x_i, x_f, m_g, m_i, m_f, M.values))
+        H = conv.field(give_out_as_released(z_o, conv.pointwise(self.conv_cm, C, M)))
         return MIMStep(H, C, N, S, D, M)

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from darts_mim.nn.convolution import Convolution, Field
 from darts_mim.nn.gates import GateConv
+from darts_mim.nn.memory import give_out, remember
 
 
 class STLSTMStep(NamedTuple):
@@ -50,13 +50,9 @@ class STLSTMCell(nn.Module):
         """One step [Wang2017, eq. 2]."""
         z_g, z_i, z_f, z_g_, z_i_, z_f_, z_o = conv((self.conv_x, X), (self.conv_h, H), (self.conv_m, M))
 
-        g, i, f = torch.tanh(z_g), torch.sigmoid(z_i), torch.sigmoid(z_f)
-        C = conv.field(torch.addcmul(f * C.values, i, g))
-
-        g_, i_, f_ = torch.tanh(z_g_), torch.sigmoid(z_i_), torch.sigmoid(z_f_)
-        M = conv.field(torch.addcmul(f_ * M.values, i_, g_))
+        C = conv.field(remember(z_g, z_i, z_f, C.values))
+        M = conv.field(remember(z_g_, z_i_, z_f_, M.values))
 
         (cm_o,) = conv((self.conv_co, C), (self.conv_mo, M))
-        o = torch.sigmoid(z_o + cm_o)
-        H = conv.field(o * torch.tanh(conv.pointwise(self.conv_cm, C, M)))
+        H = conv.field(give_out(z_o, cm_o, conv.pointwise(self.conv_cm, C, M)))
         return STLSTMStep(H, C, M)

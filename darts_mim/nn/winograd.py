@@ -1,200 +1,172 @@
 """Convolutions with a fraction of the multiplications: Winograd's, on states kept in tiles [Lavin2016]."""
 
-import math
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from darts_mim.nn.convolution import Field, add_by_name
 from darts_mim.nn.gates import GateConv
-from darts_mim.nn.tiles import TILE, add_cells, places
-from darts_mim.nn.toom_cook import toom_cook
+from darts_mim.nn.tile_code import TILE
+from darts_mim.nn.tile_loops import Term, TileLoops
 
 KERNELS = (3, 5)  # cells a side; 7 needs points so far apart that float32 loses two digits more
+CHUNK = 256  # tiles that the backward pass takes at a time: what it keeps of them grows with their number
 
 
-@dataclass(frozen=True)
-class Transforms:
-    """The matrices of F(4 x 4, r x r), both axes at once.
+class Kernels:
+    """The kernels of one convolution, (gate, point, channel, hidden), and their gradient.
 
     Attributes:
-        output: From the products to the outputs of a tile.
-        kernel: From a kernel to its spectrum.
-        input: From the cells that the outputs of a tile read to their spectrum.
-        side: Cells a side that they read.
+        points: Where they are multiplied, with room for whole vectors of hidden channels.
+        gradient: What one backward pass has found so far; added to in place, which autograd would do with
+            a copy a step.
     """
 
-    output: Float[Tensor, "outputs points"]
-    kernel: Float[Tensor, "points taps"]
-    input: Float[Tensor, "points cells"]
-    side: int
+    def __init__(self, gate_conv: GateConv, loops: TileLoops) -> None:
+        self.gates = gate_conv.gates
+        self.hidden = gate_conv.conv.out_channels // len(self.gates)
+        self.channels = gate_conv.conv.in_channels
+        self.gradient: list[Tensor] = []
+        self._loops = loops
+        self.points: Tensor = _KernelPoints.apply(
+            gate_conv.conv.weight, len(self.gates), loops, self.gradient
+        )  # pyright: ignore[reportAttributeAccessIssue]
 
-    @property
-    def points(self) -> int:
-        """Products a tile and channel."""
-        return self.side**2
-
-    @property
-    def ones(self) -> int:
-        """The point (1, 1), whose product every output of the tile counts once."""
-        return self.side + 1
-
-
-@cache
-def transforms(kernel_size: int, dtype: torch.dtype, device: torch.device) -> Transforms:
-    """The matrices for a kernel of ``kernel_size`` x ``kernel_size``."""
-    A, G, B = toom_cook(TILE, kernel_size)
-    output, kernel, input_ = (torch.kron(X, X).to(device, dtype).contiguous() for X in (A.T, G, B.T))
-    return Transforms(output, kernel, input_, side=TILE + kernel_size - 1)
+    def add_to(self) -> tuple[Tensor, Tensor | None]:
+        """Memory that gradients are added to; and what autograd is told of it, the first time."""
+        first = not self.gradient
+        if first:
+            gates, points, _, room = self.points.shape
+            rows = self._loops.kernel_rows(self.channels)
+            self.gradient.append(self.points.new_empty(gates, points, rows, room))
+        (gradient,) = self.gradient
+        return gradient, gradient[:, :, : self.points.shape[2]] if first else None
 
 
-class Workspace:
-    """Memory that is used again and again: fresh memory costs more than the work that is done in it.
+class _KernelPoints(torch.autograd.Function):
+    """Kernels at their points."""
 
-    Args:
-        matrices: The transforms.
-        batch: Sequences.
-        R: Tiles along the height.
-        C: Tiles along the width.
-    """
+    @staticmethod
+    def forward(
+        ctx: Any,
+        weight: Float[Tensor, "written channel rows columns"],
+        gates: int,
+        loops: TileLoops,
+        gradient: list[Tensor],
+    ) -> Tensor:
+        ctx.shape, ctx.gates, ctx.loops, ctx.gradient = weight.shape, gates, loops, gradient
+        kernel = weight.unflatten(0, (gates, -1)).flatten(3).permute(0, 3, 2, 1)  # taps before channels
+        points = torch.matmul(loops.matrices.kernel, kernel.flatten(2))
+        points = points.unflatten(2, kernel.shape[2:])
+        lacking = [loops.room(side) - side for side in kernel.shape[2:]]
+        return F.pad(points, (0, lacking[1], 0, lacking[0])) if any(lacking) else points
 
-    def __init__(self, matrices: Transforms, batch: int, R: int, C: int) -> None:
-        self.matrices = matrices
-        self._read = places(matrices.side, batch, R, C, matrices.input.device)
-        self._named: dict[tuple[str, int], Tensor] = {}
-        self._lent: list[tuple[weakref.ref[Field], Tensor]] = []
-
-    def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
-        """Uninitialised memory under a name, good until the next ``take`` of that name and size."""
-        size = math.prod(shape)
-        if (name, size) not in self._named:
-            self._named[name, size] = like.new_empty(size)
-        return self._named[name, size].view(shape)
-
-    def spectrum(
-        self, x: Float[Tensor, "4 4 batch R C channel"], into: Float[Tensor, "points tiles channel"]
-    ) -> None:
-        """Write what convolutions read of the values."""
-        channels = x.shape[-1]
-        rows = self.take("rows", x, 1 + x[..., 0].numel(), channels)
-        rows[0] = 0
-        rows[1:] = x.reshape(-1, channels)
-        cells = self.take("cells", x, len(self._read), channels)
-        torch.index_select(rows, 0, self._read, out=cells)
-        torch.mm(self.matrices.input, cells.view(self.matrices.points, -1), out=into.flatten(1))
-
-    def lend(self, field: Field, *shape: int) -> Tensor:
-        """Uninitialised memory that is the field's as long as the field lives."""
-        size = math.prod(shape)
-        for n, (owner, memory) in enumerate(self._lent):
-            if owner() is None and memory.numel() == size:
-                self._lent[n] = weakref.ref(field), memory
-                return memory.view(shape)
-        memory = field.values.new_empty(size)
-        self._lent.append((weakref.ref(field), memory))
-        return memory.view(shape)
-
-    def release(self) -> None:
-        """Lend nothing again: what is lent goes with its field."""
-        self._lent.clear()
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *d_points: Tensor
+    ) -> tuple[Any, ...]:
+        ctx.gradient.clear()
+        channels, hidden = ctx.shape[1], ctx.shape[0] // ctx.gates
+        d_kernel = torch.matmul(ctx.loops.matrices.kernel.T, d_points[0][:, :, :channels, :hidden].flatten(2))
+        d_weight = d_kernel.unflatten(2, (channels, hidden)).permute(0, 3, 2, 1)
+        return d_weight.reshape(ctx.shape), None, None, None
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """What one group of gates is computed from, beside the tensors that have gradients.
+    """What a group of gates is computed from, beside the tensors that have gradients.
 
     Attributes:
-        gates: For each source, the gate that each of its kernels writes.
-        spectra: For each source, its kernels' spectra, (kernel, points, channel, hidden).
+        names: The gates.
+        kernels: For each source, the kernels that read it; one a source.
+        loops: Where the work is done.
     """
 
-    gates: list[list[int]]
-    spectra: list[Tensor]
-    matrices: Transforms
-    workspace: Workspace
+    names: list[str]
+    kernels: list[Kernels]
+    loops: TileLoops
 
-    @property
-    def n_gates(self) -> int:
-        """Gates that are written."""
-        return 1 + max(max(gates) for gates in self.gates)
-
-    def sources_of(self, gate: int) -> list[tuple[int, int]]:
-        """The (source, kernel) pairs that write a gate."""
-        return [(s, gates.index(gate)) for s, gates in enumerate(self.gates) if gate in gates]
+    def places(self, kernels: Kernels) -> list[int]:
+        """The gates that kernels write."""
+        return [self.names.index(name) for name in kernels.gates]
 
 
 class _Gates(torch.autograd.Function):
     """A group of gates, each a sum of convolutions of some of the sources, on tiles.
 
-    The sources' spectra are made anew in the backward pass: they are four times as large as the values, and
-    kept for every step they would be most of the memory.
+    The points are not kept: the sources are read again in the backward pass, which costs less than memory
+    that is four times the values'.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        wiring: Wiring,
-        spectra: Sequence[Tensor],
-        bias: Float[Tensor, "gate hidden"] | None,
-        *values_and_kernels: Tensor,
+        ctx: Any, wiring: Wiring, bias: Float[Tensor, "gate hidden"] | None, *values_and_kernels: Tensor
     ) -> tuple[Tensor, ...]:
-        values = values_and_kernels[: len(spectra)]
+        n = len(wiring.kernels)
+        values = [x.contiguous() for x in values_and_kernels[:n]]
         ctx.save_for_backward(*values)
         ctx.wiring, ctx.has_bias = wiring, bias is not None
-        matrices, hidden = wiring.matrices, wiring.spectra[0].shape[-1]
-        products = wiring.workspace.take("products", values[0], *spectra[0].shape[:2], hidden)
-        gates: list[Tensor] = []
-        for gate in range(wiring.n_gates):
-            for n, (s, k) in enumerate(wiring.sources_of(gate)):
-                products.baddbmm_(spectra[s], wiring.spectra[s][k], beta=min(n, 1))
-            if bias is not None:
-                products[matrices.ones] += bias[gate]
-            z = torch.mm(matrices.output, products.flatten(1))
-            gates.append(z.view(*values[0].shape[:-1], hidden))
-        return tuple(gates)
+        terms = [
+            Term(source, gate, points)
+            for source, (kernels, of_source) in enumerate(
+                zip(wiring.kernels, values_and_kernels[n:], strict=True)
+            )
+            for gate, points in zip(wiring.places(kernels), of_source, strict=True)
+        ]
+        biases = [None] * len(wiring.names) if bias is None else list(bias.contiguous())
+        return wiring.loops.gates(values, terms, biases, wiring.kernels[0].hidden)
 
     @staticmethod
-    def backward(ctx: Any, *dz: Tensor) -> tuple[Any, ...]:
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *dz: Tensor
+    ) -> tuple[Any, ...]:
         wiring: Wiring = ctx.wiring
-        matrices, workspace = wiring.matrices, wiring.workspace
-        workspace.release()  # the forward pass is over
         values: tuple[Tensor, ...] = ctx.saved_tensors
-        points, tiles, hidden = matrices.points, dz[0][0, 0, ..., 0].numel(), dz[0].shape[-1]
-        spectra = [
-            workspace.take(f"spectrum {s}", x, points, tiles, x.shape[-1]) for s, x in enumerate(values)
+        loops, hidden = wiring.loops, dz[0].shape[-1]
+        dz = tuple(d_gate.contiguous() for d_gate in dz)
+        wanted = ctx.needs_input_grad[2:]
+        wants_value, wants_kernel = wanted[: len(values)], wanted[len(values) :]
+        d_values = [
+            torch.zeros_like(x) if wanted else None for x, wanted in zip(values, wants_value, strict=True)
         ]
-        for x, spectrum in zip(values, spectra, strict=True):
-            workspace.spectrum(x, spectrum)
-        d_spectra = [workspace.take(f"gradient {s}", x, *x.shape) for s, x in enumerate(spectra)]
-        d_products = workspace.take("products", dz[0], points, tiles, hidden)
         d_kernels = [
-            kernels.new_empty(len(kernels), matrices.kernel.shape[1], *kernels.shape[2:])
-            for kernels in wiring.spectra
+            kernels.add_to() if wanted else (None, None)
+            for kernels, wanted in zip(wiring.kernels, wants_kernel, strict=True)
         ]
-        read: set[int] = set()
-        for gate, d_gate in enumerate(dz):
-            torch.mm(matrices.output.T, d_gate.reshape(TILE**2, -1), out=d_products.flatten(1))
-            for s, k in wiring.sources_of(gate):
-                kernel = wiring.spectra[s][k]
-                d_spectra[s].baddbmm_(d_products, kernel.transpose(1, 2), beta=int(s in read))
-                read.add(s)
-                d_kernel = workspace.take("kernel", kernel, *kernel.shape)
-                torch.bmm(spectra[s].transpose(1, 2), d_products, out=d_kernel)
-                torch.mm(matrices.kernel.T, d_kernel.flatten(1), out=d_kernels[s][k].flatten(1))
-        d_values = [torch.empty_like(x) for x in values]
-        for d_x, spectrum, d_spectrum in zip(d_values, spectra, d_spectra, strict=True):
-            cells = spectrum.flatten(1)  # the spectrum is not needed any more
-            torch.mm(matrices.input.T, d_spectrum.flatten(1), out=cells)
-            add_cells(cells.view(matrices.side, matrices.side, *d_x.shape[2:]), d_x)
-        d_bias = torch.stack([d_gate.sum(dim=(0, 1, 2, 3, 4)) for d_gate in dz]) if ctx.has_bias else None
-        return None, None, d_bias, *d_values, *d_kernels
+        d_bias = dz[0].new_zeros(len(dz), hidden) if ctx.has_bias else None
+        each = loops.R * loops.C
+        for first in range(0, loops.batch, max(1, CHUNK // each)):
+            samples = slice(first, min(first + max(1, CHUNK // each), loops.batch))
+            n = samples.stop - samples.start
+            d_products = loops.read("d_products", dz, samples, gradient=True)
+            if d_bias is not None:  # every output of a tile counts the point (1, 1) once
+                d_bias += d_products[:, loops.matrices.ones, : n * each, :hidden].sum(1)
+            sources, terms = [], []
+            for s, (x, kernels, (d_kernel, new)) in enumerate(
+                zip(values, wiring.kernels, d_kernels, strict=True)
+            ):
+                (points,) = loops.read(f"source {s}", [x], samples)
+                d_points = loops.points(f"d_source {s}", 1, n, x.shape[-1])[0] if wants_value[s] else None
+                sources.append((points, x.shape[-1], d_points, first > 0 or new is None))
+                terms.append(
+                    [
+                        (d_products[gate], kernels.points[k], None if d_kernel is None else d_kernel[k])
+                        for k, gate in enumerate(wiring.places(kernels))
+                    ]
+                )
+            loops.gradients(n * each, hidden, sources, terms)
+            for (_, _, d_points, _), d_x in zip(sources, d_values, strict=True):
+                if d_points is not None and d_x is not None:
+                    loops.add_back(d_points, d_x, samples)
+        return None, d_bias, *d_values, *(new for _, new in d_kernels)
 
 
 class WinogradConvolution:
@@ -216,14 +188,10 @@ class WinogradConvolution:
     def __init__(self, frames: Float[Tensor, "batch time channel height width"], kernel_size: int) -> None:
         self.like = frames
         self.height, self.width = frames.shape[-2:]
-        self.R, self.C = -(-self.height // TILE), -(-self.width // TILE)
-        self.matrices = transforms(kernel_size, frames.dtype, frames.device)
-        self.workspace = Workspace(self.matrices, len(frames), self.R, self.C)
-        self._kernels: dict[GateConv, tuple[Tensor, Tensor]] = {}
+        self.loops = TileLoops(kernel_size, len(frames), self.height, self.width, frames.dtype)
+        self.R, self.C = self.loops.R, self.loops.C
+        self._kernels: dict[GateConv, Kernels] = {}
         self._elementwise: dict[Tensor, Tensor] = {}
-        self._inside = None
-        if self.height % TILE or self.width % TILE:
-            self._inside = self._to_tiles(frames.new_ones(1, 1, self.height, self.width))
 
     def __call__(self, *terms: tuple[GateConv, Field]) -> tuple[Tensor, ...]:
         """The gates' terms, added by name."""
@@ -247,33 +215,16 @@ class WinogradConvolution:
         written = [name for name in names if any(name in gate_conv.gates for gate_conv, _ in read)]
         z: dict[str, Tensor] = {}
         if read:
-            kernels = [self._kernel(gate_conv) for gate_conv, _ in read]
-            wiring = Wiring(
-                [[written.index(name) for name in gate_conv.gates] for gate_conv, _ in read],
-                [spectrum for _, spectrum in kernels],
-                self.matrices,
-                self.workspace,
-            )
+            kernels = [self._kernels_of(gate_conv) for gate_conv, _ in read]
             gates = _Gates.apply(
-                wiring,
-                [self._spectrum(field) for _, field in read],
+                Wiring(written, kernels, self.loops),
                 self._stacked(bias, written),
                 *[field.values for _, field in read],
-                *[kernel for kernel, _ in kernels],
+                *[one.points for one in kernels],
             )
             z = dict(zip(written, gates, strict=True))
         zero = terms[0][1].values.new_zeros(())
         return tuple(z[name] if name in z else bias.get(name, zero) for name in names)
-
-    def _spectrum(self, field: Field) -> Tensor:
-        """What convolutions read of a field, made at its first one."""
-        if field.spectrum is None:
-            x = field.values.detach()
-            field.spectrum = self.workspace.lend(
-                field, self.matrices.points, x[0, 0, ..., 0].numel(), x.shape[-1]
-            )
-            self.workspace.spectrum(x, field.spectrum)
-        return field.spectrum
 
     def _stacked(self, bias: dict[str, Tensor], names: list[str]) -> Tensor | None:
         if not any(name in bias for name in names):
@@ -281,14 +232,10 @@ class WinogradConvolution:
         zero = torch.zeros_like(next(iter(bias.values())))
         return torch.stack([bias.get(name, zero) for name in names])
 
-    def _kernel(self, gate_conv: GateConv) -> tuple[Tensor, Tensor]:
-        """Kernels, (gate, taps, channel, hidden), and their spectra, (gate, points, channel, hidden)."""
+    def _kernels_of(self, gate_conv: GateConv) -> Kernels:
+        """A convolution's kernels, put to their points once a pass."""
         if gate_conv not in self._kernels:
-            weight, gates = gate_conv.conv.weight, len(gate_conv.gates)
-            kernel = weight.unflatten(0, (gates, -1)).flatten(3).permute(0, 3, 2, 1).contiguous()
-            with torch.no_grad():
-                spectrum = torch.matmul(self.matrices.kernel, kernel.flatten(2))
-            self._kernels[gate_conv] = kernel, spectrum.view(gates, -1, *kernel.shape[2:])
+            self._kernels[gate_conv] = Kernels(gate_conv, self.loops)
         return self._kernels[gate_conv]
 
     def pointwise(self, conv: nn.Conv2d, *fields: Field) -> Tensor:
@@ -300,8 +247,8 @@ class WinogradConvolution:
         return z
 
     def field(self, values: Tensor) -> Field:
-        """The values, 0 outside the grid: that is what a kernel at its edge is to read there."""
-        return Field(values if self._inside is None else values * self._inside)
+        """The values as they are: what lies outside the grid is not read."""
+        return Field(values)
 
     def zeros(self, channels: int) -> Field:
         """A field that is zero."""

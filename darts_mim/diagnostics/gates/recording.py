@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from darts_mim.nn.convolution import Convolution, Field
 from darts_mim.nn.gates import GateConv
+from darts_mim.nn.memory import FORGET_BIAS
 from darts_mim.nn.recurrent import MIMNetwork
 from darts_mim.nn.released_cells import (
-    FORGET_BIAS,
     ReleasedMIMBlock,
     ReleasedMIMNCell,
     ReleasedMIMSCell,
