@@ -51,6 +51,10 @@ def _node(value: "Node | float") -> Node:
     return value if isinstance(value, Node) else Node("constant", constant=float(value))
 
 
+def _read(n: int) -> list[Node]:
+    return [Node("read", constant=float(number)) for number in range(n)]
+
+
 def sigmoid(x: Any) -> Any:
     """Of a tensor, or as a step of a formula."""
     return Node("sigmoid", (x,)) if isinstance(x, Node) else torch.sigmoid(x)
@@ -68,7 +72,8 @@ def addcmul(x: Any, y: Any, z: Any) -> Any:
 
 def fused(formula: Callable[..., Any]) -> Callable[..., Tensor]:
     """A formula in sums, differences, products, ``sigmoid`` and ``tanh``, in one pass where it can be."""
-    key = f"{formula.__name__}\n{inspect.getsource(formula)}"  # compiled code is kept under it
+    n = len(inspect.signature(formula).parameters)
+    key = repr(formula(*_read(n)))  # all that it says: compiled code is kept under it
     FORMULAS[key] = formula
 
     @wraps(formula)
@@ -80,20 +85,16 @@ def fused(formula: Callable[..., Any]) -> Callable[..., Tensor]:
 
 def _in_one_pass(tensors: Sequence[Tensor]) -> bool:
     """Whether all are tiles (4, 4, batch, R, C, channel) in float32, or the same for all of the batch."""
-    planes, others = _largest(tensors).shape[:2], _largest(tensors).shape[3:]
-    batches = {1, _largest(tensors).shape[2]} if len(others) == 3 else set()
-    return (
-        all(
-            x.dtype == torch.float32
-            and x.device.type == "cpu"
-            and x.is_contiguous()
-            and x.shape[:2] == planes
-            and x.shape[3:] == others
-            and x.shape[2] in batches
-            for x in tensors
-        )
-        and not torch.compiler.is_compiling()
+    if any(x.dim() != 6 or x.dtype != torch.float32 or x.device.type != "cpu" for x in tensors):
+        return False
+    planes, batch, others = _parts(_largest(tensors))
+    return not torch.compiler.is_compiling() and all(
+        x.is_contiguous() and _parts(x) in ((planes, batch, others), (planes, 1, others)) for x in tensors
     )
+
+
+def _parts(x: Tensor) -> tuple[torch.Size, int, torch.Size]:
+    return x.shape[:2], x.shape[2], x.shape[3:]
 
 
 def _largest(tensors: Sequence[Tensor]) -> Tensor:
@@ -178,9 +179,7 @@ def evaluate(
     """
     if not all(isinstance(value, types.Literal) for value in (key, shared, backward, lanes)):
         return None
-    read = [
-        Node("read", constant=float(n)) for n in range(len(shared.literal_value) + backward.literal_value)
-    ]
+    read = _read(len(shared.literal_value) + backward.literal_value)
     of = [one == "1" for one in shared.literal_value]
     result = FORMULAS[key.literal_value](*read[: len(of)])
     written = _derivatives(result, read[:-1], read[-1]) if backward.literal_value else [result]
@@ -247,9 +246,8 @@ _ONE_FROM = 7.90531110763549805  # on, float32 has no number nearer to tanh than
 
 
 def _tanh(builder: Any, vector: ir.VectorType, x: Any) -> Any:
-    most, least = splat(vector, _ONE_FROM), splat(vector, -_ONE_FROM)
-    x = builder.select(builder.fcmp_ordered(">", x, most), most, x)
-    x = builder.select(builder.fcmp_ordered("<", x, least), least, x)
+    above = builder.fcmp_ordered(">", x, splat(vector, _ONE_FROM))
+    below = builder.fcmp_ordered("<", x, splat(vector, -_ONE_FROM))
     square = builder.fmul(x, x)
 
     def polynomial(coefficients: Sequence[float]) -> Any:
@@ -259,7 +257,9 @@ def _tanh(builder: Any, vector: ir.VectorType, x: Any) -> Any:
             total = builder.fadd(product, splat(vector, coefficient), flags=["contract"])
         return total
 
-    return builder.fdiv(builder.fmul(x, polynomial(_ABOVE)), polynomial(_BELOW))
+    between = builder.fdiv(builder.fmul(x, polynomial(_ABOVE)), polynomial(_BELOW))
+    one, minus_one = splat(vector, 1.0), splat(vector, -1.0)
+    return builder.select(above, one, builder.select(below, minus_one, between))
 
 
 def _derivatives(result: Node, read: Sequence[Node], gradient: Node) -> list[Node]:

@@ -19,6 +19,7 @@ from darts_mim.nn.cpu import openmp
 VECTOR = 64  # bytes of a vector register, or of a few
 ROWS, VECTORS = 6, 4  # of a product that ``multiply`` keeps in registers
 _INT64, _INT32 = ir.IntType(64), ir.IntType(32)
+_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _CONTRACT = ["contract"]  # a * b + c may be rounded once
 
 
@@ -40,11 +41,11 @@ class Loop:
     def __call__(self, arguments: Sequence[int]) -> None:
         """Work on all items."""
         memory = np.array([0, 0, *arguments], dtype=np.int64)
+        code, data = ctypes.c_void_p(self._code.address), ctypes.c_void_p(memory.ctypes.data)
         start = openmp("GOMP_parallel")
         if start is None:
-            self._code.ctypes(memory.ctypes.data)
+            _FUNCTION(self._code.address)(data)
         else:
-            code, data = ctypes.c_void_p(self._code.address), ctypes.c_void_p(memory.ctypes.data)
             start(code, data, ctypes.c_uint(torch.get_num_threads()), ctypes.c_uint(0))
 
 

@@ -14,7 +14,7 @@ from darts_mim.nn.machine_code import ROWS, VECTOR
 from darts_mim.nn.tile_code import PANEL, TILE, add_loop, gates_loop, gradients_loop, read_loop
 from darts_mim.nn.toom_cook import toom_cook
 
-BLOCK = 64  # tiles that a thread takes from what is read to the gates: about what its cache holds
+BLOCK = 128  # tiles that a thread takes from what is read to the gates: about what its cache holds
 
 
 @dataclass(frozen=True)
@@ -191,11 +191,14 @@ class TileLoops:
         return [self.batch, self.height, self.width, channels, *rows, *scratch, tensors, *steps, 0, 0]
 
     def _block(self) -> tuple[int, int]:
-        """Rows of tiles and tiles of a row that a thread takes at a time, so that all threads get some."""
+        """Rows of tiles and tiles of a row that a thread takes at a time, so that all threads get as many."""
         parts = -(-self.C // BLOCK)
         columns = -(-self.C // parts)
-        each = -(-self.batch * self.R * parts // torch.get_num_threads())
-        return (max(1, min(BLOCK // columns, each)), columns) if parts == 1 else (1, columns)
+        if parts > 1:
+            return 1, columns
+        rows = self.batch * self.R
+        blocks = _whole(-(-rows // max(1, BLOCK // columns)), torch.get_num_threads())
+        return max(1, -(-rows // max(1, blocks))), columns
 
     def _strip(self, columns: int) -> int:
         """Bytes that a thread needs for a row of tiles."""

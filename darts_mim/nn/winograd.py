@@ -20,33 +20,26 @@ CHUNK = 256  # tiles that the backward pass takes at a time: what it keeps of th
 
 
 class Kernels:
-    """The kernels of one convolution, (gate, point, channel, hidden), and their gradient.
+    """The kernels of one convolution at their points, (gate, point, channel, hidden), and their gradient.
 
-    Attributes:
-        points: Where they are multiplied, with room for whole vectors of hidden channels.
-        gradient: What one backward pass has found so far; added to in place, which autograd would do with
-            a copy a step.
+    The gradient is added to in place, step by step of a backward pass, which autograd would do with a copy.
     """
 
     def __init__(self, gate_conv: GateConv, loops: TileLoops) -> None:
         self.gates = gate_conv.gates
         self.hidden = gate_conv.conv.out_channels // len(self.gates)
-        self.channels = gate_conv.conv.in_channels
-        self.gradient: list[Tensor] = []
-        self._loops = loops
-        self.points: Tensor = _KernelPoints.apply(
-            gate_conv.conv.weight, len(self.gates), loops, self.gradient
-        )  # pyright: ignore[reportAttributeAccessIssue]
+        self.points: Tensor = _KernelPoints.apply(gate_conv.conv.weight, len(self.gates), loops)  # pyright: ignore[reportAttributeAccessIssue]
+        self._rows = loops.kernel_rows(gate_conv.conv.in_channels)
+        self._pass, self._gradient = -1, self.points.new_empty(0)
 
     def add_to(self) -> tuple[Tensor, Tensor | None]:
-        """Memory that gradients are added to; and what autograd is told of it, the first time."""
-        first = not self.gradient
-        if first:
-            gates, points, _, room = self.points.shape
-            rows = self._loops.kernel_rows(self.channels)
-            self.gradient.append(self.points.new_empty(gates, points, rows, room))
-        (gradient,) = self.gradient
-        return gradient, gradient[:, :, : self.points.shape[2]] if first else None
+        """Memory that gradients are added to; and what autograd is told of it, once a backward pass."""
+        backward_pass: int = torch._C._current_graph_task_id()  # pyright: ignore
+        if backward_pass == self._pass:
+            return self._gradient, None
+        gates, points, rows, room = self.points.shape
+        self._pass, self._gradient = backward_pass, self.points.new_empty(gates, points, self._rows, room)
+        return self._gradient, self._gradient[:, :, :rows]
 
 
 class _KernelPoints(torch.autograd.Function):
@@ -58,9 +51,8 @@ class _KernelPoints(torch.autograd.Function):
         weight: Float[Tensor, "written channel rows columns"],
         gates: int,
         loops: TileLoops,
-        gradient: list[Tensor],
     ) -> Tensor:
-        ctx.shape, ctx.gates, ctx.loops, ctx.gradient = weight.shape, gates, loops, gradient
+        ctx.shape, ctx.gates, ctx.loops = weight.shape, gates, loops
         kernel = weight.unflatten(0, (gates, -1)).flatten(3).permute(0, 3, 2, 1)  # taps before channels
         points = torch.matmul(loops.matrices.kernel, kernel.flatten(2))
         points = points.unflatten(2, kernel.shape[2:])
@@ -72,11 +64,10 @@ class _KernelPoints(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *d_points: Tensor
     ) -> tuple[Any, ...]:
-        ctx.gradient.clear()
         channels, hidden = ctx.shape[1], ctx.shape[0] // ctx.gates
         d_kernel = torch.matmul(ctx.loops.matrices.kernel.T, d_points[0][:, :, :channels, :hidden].flatten(2))
         d_weight = d_kernel.unflatten(2, (channels, hidden)).permute(0, 3, 2, 1)
-        return d_weight.reshape(ctx.shape), None, None, None
+        return d_weight.reshape(ctx.shape), None, None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from nn.paper_names import rand, random_weights
 
+from darts_mim.nn import winograd
 from darts_mim.nn.gates import GateConv
 from darts_mim.nn.recurrent import MIMNetwork
 from darts_mim.nn.winograd import WinogradConvolution
@@ -119,3 +120,89 @@ def test_under_autocast_convolutions_are_direct():
         ours = network(observed, HORIZON)
         network.convolution = "direct"
         assert (ours == network(observed, HORIZON)).all()
+
+
+def gradients_of(network, observed, loss=lambda frames: (frames**2).mean()):
+    """Of the observed frames and of every weight that has one."""
+    weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    found = torch.autograd.grad(
+        loss(network(observed, HORIZON)), [observed, *weights.values()], allow_unused=True
+    )
+    return dict(zip(["observed", *weights], found, strict=True))
+
+
+def assert_same_gradients(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, gradient in theirs.items():
+        none = gradient is None
+        assert (ours[name] is None or not ours[name].any()) if none else True
+        if not none:
+            torch.testing.assert_close(
+                ours[name], gradient, rtol=1e-7, atol=1e-9, msg=lambda t, n=name: f"{n}: {t}"
+            )
+
+
+@pytest.mark.parametrize("chunk", [1, 8, 13])
+def test_the_backward_pass_takes_a_batch_in_parts(monkeypatch, chunk):
+    monkeypatch.setattr(winograd, "CHUNK", chunk)
+    settings = {"grid": (6, 9), "layers": 2, "kernel_size": 3, "variant": "released"}
+    observed = rand(5, KNOWN, CHANNELS, 6, 9).requires_grad_()
+    ours, theirs = (gradients_of(build(how, **settings), observed) for how in ("winograd", "direct"))
+    assert_same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("frozen", ["conv_x.conv.weight", "conv.bias", "conv_h"])
+def test_weights_may_be_frozen(frozen):
+    found = []
+    for how in ("winograd", "direct"):
+        network = build(how, grid=(5, 6), layers=2, kernel_size=3)
+        for name, weight in network.named_parameters():
+            weight.requires_grad_(frozen not in name)
+        found.append(gradients_of(network, rand(2, KNOWN, CHANNELS, 5, 6).requires_grad_()))
+    assert_same_gradients(*found)
+
+
+def test_a_loss_may_see_the_first_frame_alone():
+    settings, observed = {"grid": (5, 6), "layers": 2, "kernel_size": 5}, rand(2, KNOWN, CHANNELS, 5, 6)
+    ours, theirs = (
+        gradients_of(build(how, **settings), observed.requires_grad_(), lambda frames: frames[:, 0].sum())
+        for how in ("winograd", "direct")
+    )
+    assert_same_gradients(ours, theirs)
+
+
+def test_gradients_may_be_asked_for_again():
+    """First of the frames alone, which leaves the kernels' gradients half way; then of everything, twice."""
+    network, observed = (
+        build("winograd", grid=(5, 6), layers=2, kernel_size=5),
+        rand(2, KNOWN, CHANNELS, 5, 6),
+    )
+    weights = list(network.parameters())
+    loss = network(observed.requires_grad_(), HORIZON).square().mean()
+    torch.autograd.grad(loss, observed, retain_graph=True)
+    first = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+    again = torch.autograd.grad(loss, weights, allow_unused=True)
+    expected = torch.autograd.grad(network(observed, HORIZON).square().mean(), weights, allow_unused=True)
+    for one, other, third in zip(first, again, expected, strict=True):
+        if third is not None:
+            assert (one == third).all()
+            assert (other == third).all()
+
+
+def test_there_is_no_second_derivative():
+    network, observed = (
+        build("winograd", grid=(5, 6), layers=2, kernel_size=5),
+        rand(1, KNOWN, CHANNELS, 5, 6),
+    )
+    loss = network(observed.requires_grad_(), HORIZON).square().mean()
+    (gradient,) = torch.autograd.grad(loss, observed, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("frames", [rand(1, 3, 2, 6, 8).half(), rand(1, 3, 2, 6, 8).bfloat16()])
+def test_in_half_precision_convolutions_are_direct(frames):
+    network = build("winograd", grid=(6, 8), layers=2, kernel_size=5).to(frames.dtype)
+    ours = network(frames, HORIZON)
+    network.convolution = "direct"
+    assert (ours == network(frames, HORIZON)).all()
