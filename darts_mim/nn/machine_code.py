@@ -19,6 +19,7 @@ from darts_mim.nn.cpu import openmp
 VECTOR = 64  # bytes of a vector register, or of a few
 ROWS, VECTORS = 6, 4  # of a product that ``multiply`` keeps in registers
 _INT64, _INT32 = ir.IntType(64), ir.IntType(32)
+START = "GOMP_parallel"  # what has a team of OpenMP's threads run a function
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _CONTRACT = ["contract"]  # a * b + c may be rounded once
 
@@ -41,12 +42,18 @@ class Loop:
     def __call__(self, arguments: Sequence[int]) -> None:
         """Work on all items."""
         memory = np.array([0, 0, *arguments], dtype=np.int64)
-        code, data = ctypes.c_void_p(self._code.address), ctypes.c_void_p(memory.ctypes.data)
-        start = openmp("GOMP_parallel")
+        address: Any = self._code.address
+        code, data = ctypes.c_void_p(address), ctypes.c_void_p(memory.ctypes.data)
+        start = openmp(START)
         if start is None:
-            _FUNCTION(self._code.address)(data)
+            _FUNCTION(address)(data)
         else:
             start(code, data, ctypes.c_uint(torch.get_num_threads()), ctypes.c_uint(0))
+
+
+def uses_all_threads() -> bool:
+    """Whether loops run on as many threads as torch computes with."""
+    return openmp(START) is not None or torch.get_num_threads() == 1
 
 
 def intrinsic(code: Callable[..., Any]) -> Callable[..., Any]:

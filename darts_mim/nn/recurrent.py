@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from darts_mim.nn.convolution import Convolution, DirectConvolution, Field
+from darts_mim.nn.machine_code import uses_all_threads
 from darts_mim.nn.mim import Ablation, MIMBlock
 from darts_mim.nn.patches import from_patches, to_patches
 from darts_mim.nn.released_cells import ReleasedMIMBlock, ReleasedSTLSTMCell
@@ -229,7 +230,8 @@ class MIMNetwork(nn.Module):
     def _winograd_pays(self, frames: Float[Tensor, "batch time channel rows columns"]) -> bool:
         """Whether Winograd's convolutions are the faster ones; docs/performance.md has the measurements."""
         batch, _, _, rows, columns = frames.shape
-        return self.hidden >= 16 and batch * -(-rows // TILE) * -(-columns // TILE) >= 16
+        tiles = batch * -(-rows // TILE) * -(-columns // TILE)
+        return self.hidden >= 16 and tiles >= 16 and uses_all_threads()
 
     def initial_state(self, conv: Convolution) -> MIMState:
         """Zero memories."""

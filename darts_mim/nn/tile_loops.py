@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +15,7 @@ from darts_mim.nn.tile_code import PANEL, TILE, add_loop, gates_loop, gradients_
 from darts_mim.nn.toom_cook import toom_cook
 
 BLOCK = 128  # tiles that a thread takes from what is read to the gates: about what its cache holds
+CHUNK = 2**14  # tiles times channels that the backward pass takes at a time: it keeps all points of them
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,26 @@ class Term:
     kernel: Float[Tensor, "points room hidden_room"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One of the values that gates read, in the backward pass.
+
+    Attributes:
+        points: What was read.
+        channels: Of them.
+        d_points: Where the points of their gradient go, if anywhere.
+        terms: For each kernel that reads it: the points of its gate's gradient, the kernel, and where the
+            kernel's gradient goes, if anywhere.
+        begun: Whether kernels' gradients are added to what is there.
+    """
+
+    points: Tensor
+    channels: int
+    d_points: Tensor | None
+    terms: Sequence[tuple[Tensor, Tensor, Tensor | None]]
+    begun: bool
+
+
 class TileLoops:
     """What is done with a batch of tiles, R x C a sample, and the memory that is used again and again.
 
@@ -94,6 +115,12 @@ class TileLoops:
     def kernel_rows(self, channels: int) -> int:
         """Rows of a kernel's gradient: no fewer than of a kernel, and as products write them."""
         return _whole(self.room(channels), ROWS)
+
+    def parts(self, hidden: int) -> Iterator[slice]:
+        """Samples, as many as the backward pass takes at a time."""
+        n = max(1, CHUNK // (self.R * self.C * hidden))
+        for first in range(0, self.batch, n):
+            yield slice(first, min(first + n, self.batch))
 
     def points(self, name: str, n: int, samples: int, channels: int) -> Float[Tensor, "n points tiles room"]:
         """Memory for points of some samples, good until the next call of that name."""
@@ -156,29 +183,21 @@ class TileLoops:
         loop = add_loop(self.matrices.read_back, side, self._lanes(channels), self.dtype.itemsize)
         loop([*self._head(channels, samples, 1, points[None]), values.data_ptr(), points.data_ptr()])
 
-    def gradients(
-        self,
-        tiles: int,
-        hidden: int,
-        sources: Sequence[tuple[Tensor, int, Tensor | None, bool]],
-        terms: Sequence[Sequence[tuple[Tensor, Tensor, Tensor | None]]],
-    ) -> None:
+    def gradients(self, tiles: int, hidden: int, sources: Sequence[Source]) -> None:
         """Points of the sources' gradients, and kernels' gradients.
 
         Args:
             tiles: Tiles that the points are of.
             hidden: Channels of a gate.
-            sources: Points read, their channels, where the points of their gradient go, if anywhere, and
-                whether gradients of the kernels that read them are added to what is there.
-            terms: For each source, for each kernel that reads it: the points of its gate's gradient; the
-                kernel; and where the kernel's gradient goes, if anywhere.
+            sources: What was read, and where the gradients go.
         """
         head: list[int] = []
         tail: list[int] = []
-        for (points, channels, d_points, add), of_source in zip(sources, terms, strict=True):
-            head += [points.data_ptr(), channels, _address(d_points), len(of_source), int(add)]
-            tail += [address for term in of_source for address in map(_address, term)]
-        widest = max(self.room(channels) for _, channels, _, _ in sources)
+        for source in sources:
+            head += [source.points.data_ptr(), source.channels, _address(source.d_points)]
+            head += [len(source.terms), int(source.begun)]
+            tail += [address for term in source.terms for address in map(_address, term)]
+        widest = max(self.room(source.channels) for source in sources)
         _, *scratch = self._scratch(self.room(hidden) * widest * self.dtype.itemsize)
         sizes = self.matrices.side**2, tiles, hidden, len(sources), len(tail) // 3
         gradients_loop(self.dtype.itemsize)([*sizes, *scratch, *(0,) * 7, *head, *tail])

@@ -13,10 +13,9 @@ from torch.autograd.function import once_differentiable
 from darts_mim.nn.convolution import Field, add_by_name
 from darts_mim.nn.gates import GateConv
 from darts_mim.nn.tile_code import TILE
-from darts_mim.nn.tile_loops import Term, TileLoops
+from darts_mim.nn.tile_loops import Source, Term, TileLoops
 
 KERNELS = (3, 5)  # cells a side; 7 needs points so far apart that float32 loses two digits more
-CHUNK = 256  # tiles that the backward pass takes at a time: what it keeps of them grows with their number
 
 
 class Kernels:
@@ -53,7 +52,9 @@ class _KernelPoints(torch.autograd.Function):
         loops: TileLoops,
     ) -> Tensor:
         ctx.shape, ctx.gates, ctx.loops = weight.shape, gates, loops
-        kernel = weight.unflatten(0, (gates, -1)).flatten(3).permute(0, 3, 2, 1)  # taps before channels
+        kernel = (
+            weight.unflatten(0, (gates, -1)).flatten(3).permute(0, 3, 2, 1)
+        )  # (gate, tap, channel, hidden)
         points = torch.matmul(loops.matrices.kernel, kernel.flatten(2))
         points = points.unflatten(2, kernel.shape[2:])
         lacking = [loops.room(side) - side for side in kernel.shape[2:]]
@@ -103,7 +104,7 @@ class _Gates(torch.autograd.Function):
         n = len(wiring.kernels)
         values = [x.contiguous() for x in values_and_kernels[:n]]
         ctx.save_for_backward(*values)
-        ctx.wiring, ctx.has_bias = wiring, bias is not None
+        ctx.wiring = wiring
         terms = [
             Term(source, gate, points)
             for source, (kernels, of_source) in enumerate(
@@ -123,40 +124,37 @@ class _Gates(torch.autograd.Function):
         values: tuple[Tensor, ...] = ctx.saved_tensors
         loops, hidden = wiring.loops, dz[0].shape[-1]
         dz = tuple(d_gate.contiguous() for d_gate in dz)
-        wanted = ctx.needs_input_grad[2:]
-        wants_value, wants_kernel = wanted[: len(values)], wanted[len(values) :]
-        d_values = [
-            torch.zeros_like(x) if wanted else None for x, wanted in zip(values, wants_value, strict=True)
-        ]
+        _, wants_bias, *wants = ctx.needs_input_grad
+        d_values = [torch.zeros_like(x) if want else None for x, want in zip(values, wants, strict=False)]
         d_kernels = [
-            kernels.add_to() if wanted else (None, None)
-            for kernels, wanted in zip(wiring.kernels, wants_kernel, strict=True)
+            kernels.add_to() if want else (None, None)
+            for kernels, want in zip(wiring.kernels, wants[len(values) :], strict=True)
         ]
-        d_bias = dz[0].new_zeros(len(dz), hidden) if ctx.has_bias else None
-        each = loops.R * loops.C
-        for first in range(0, loops.batch, max(1, CHUNK // each)):
-            samples = slice(first, min(first + max(1, CHUNK // each), loops.batch))
-            n = samples.stop - samples.start
+        d_bias = dz[0].new_zeros(len(dz), hidden) if wants_bias else None
+        for samples in loops.parts(hidden):
+            n, tiles = samples.stop - samples.start, (samples.stop - samples.start) * loops.R * loops.C
             d_products = loops.read("d_products", dz, samples, gradient=True)
-            if d_bias is not None:  # every output of a tile counts the point (1, 1) once
-                d_bias += d_products[:, loops.matrices.ones, : n * each, :hidden].sum(1)
-            sources, terms = [], []
-            for s, (x, kernels, (d_kernel, new)) in enumerate(
-                zip(values, wiring.kernels, d_kernels, strict=True)
-            ):
-                (points,) = loops.read(f"source {s}", [x], samples)
-                d_points = loops.points(f"d_source {s}", 1, n, x.shape[-1])[0] if wants_value[s] else None
-                sources.append((points, x.shape[-1], d_points, first > 0 or new is None))
-                terms.append(
-                    [
+            if d_bias is not None:
+                d_bias += d_products[:, loops.matrices.ones, :tiles, :hidden].sum(1)
+            sources = [
+                Source(
+                    points=loops.read(f"source {s}", [x], samples)[0],
+                    channels=x.shape[-1],
+                    d_points=None if d_x is None else loops.points(f"d_source {s}", 1, n, x.shape[-1])[0],
+                    terms=[
                         (d_products[gate], kernels.points[k], None if d_kernel is None else d_kernel[k])
                         for k, gate in enumerate(wiring.places(kernels))
-                    ]
+                    ],
+                    begun=new is None or samples.start > 0,
                 )
-            loops.gradients(n * each, hidden, sources, terms)
-            for (_, _, d_points, _), d_x in zip(sources, d_values, strict=True):
-                if d_points is not None and d_x is not None:
-                    loops.add_back(d_points, d_x, samples)
+                for s, (x, d_x, kernels, (d_kernel, new)) in enumerate(
+                    zip(values, d_values, wiring.kernels, d_kernels, strict=True)
+                )
+            ]
+            loops.gradients(tiles, hidden, sources)
+            for source, d_x in zip(sources, d_values, strict=True):
+                if source.d_points is not None and d_x is not None:
+                    loops.add_back(source.d_points, d_x, samples)
         return None, d_bias, *d_values, *(new for _, new in d_kernels)
 
 
@@ -165,8 +163,8 @@ class WinogradConvolution:
 
     A convolution is one small constant matrix on the cells that each tile reads, one matrix product a point,
     and one constant matrix on the products. A 5x5 kernel takes 4 multiplications a cell in place of 25, a
-    3x3 kernel 2.25 in place of 9. Elementwise work is done on the tiles as they are; their cells outside
-    the grid are kept at 0.
+    3x3 kernel 2.25 in place of 9. Elementwise work is done on the tiles as they are; what it leaves in their
+    cells outside the grid is not read.
 
     Args:
         frames: Frames of the batch to come; they give its size, grid, dtype and device.

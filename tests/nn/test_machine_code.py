@@ -51,9 +51,10 @@ def test_a_loop_does_every_item_once(threads):
     assert (add_once(1000) == 1).all()
 
 
-def test_a_loop_works_where_torch_has_other_threads(monkeypatch):
+def test_a_loop_works_where_torch_has_other_threads(monkeypatch, threads):
     monkeypatch.setattr(machine_code, "openmp", lambda name: None)
     assert (add_once(10) == 1).all()
+    assert machine_code.uses_all_threads() == (threads == 1)
 
 
 def test_a_loop_works_where_code_cannot_be_kept(monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from nn.paper_names import rand, random_weights
 
-from darts_mim.nn import winograd
+from darts_mim.nn import recurrent, tile_loops
 from darts_mim.nn.gates import GateConv
 from darts_mim.nn.recurrent import MIMNetwork
 from darts_mim.nn.winograd import WinogradConvolution
@@ -142,9 +142,9 @@ def assert_same_gradients(ours, theirs):
             )
 
 
-@pytest.mark.parametrize("chunk", [1, 8, 13])
+@pytest.mark.parametrize("chunk", [1, 36, 70])  # a sample has 6 tiles, of 3 channels
 def test_the_backward_pass_takes_a_batch_in_parts(monkeypatch, chunk):
-    monkeypatch.setattr(winograd, "CHUNK", chunk)
+    monkeypatch.setattr(tile_loops, "CHUNK", chunk)
     settings = {"grid": (6, 9), "layers": 2, "kernel_size": 3, "variant": "released"}
     observed = rand(5, KNOWN, CHANNELS, 6, 9).requires_grad_()
     ours, theirs = (gradients_of(build(how, **settings), observed) for how in ("winograd", "direct"))
@@ -206,3 +206,17 @@ def test_in_half_precision_convolutions_are_direct(frames):
     ours = network(frames, HORIZON)
     network.convolution = "direct"
     assert (ours == network(frames, HORIZON)).all()
+
+
+@pytest.mark.parametrize(
+    "hidden, side, found",
+    [(16, 16, "Winograd"), (15, 16, "Direct"), (16, 15, "Winograd"), (16, 12, "Direct")],
+)
+def test_auto_takes_tiles_where_they_pay(monkeypatch, hidden, side, found):
+    """From 16 channels and 16 tiles of a batch on, and only where loops use all threads."""
+    network = MIMNetwork(CHANNELS, hidden, 2, 5)
+    assert (
+        type(network._convolution(torch.zeros(1, 2, CHANNELS, side, side))).__name__ == f"{found}Convolution"
+    )
+    monkeypatch.setattr(recurrent, "uses_all_threads", lambda: False)
+    assert type(network._convolution(torch.zeros(1, 2, CHANNELS, side, side))).__name__ == "DirectConvolution"
