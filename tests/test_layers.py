@@ -29,7 +29,13 @@ OUTSIDE = {
     "metrics": {"dask", "numpy", "scipy", "xarray"},
     "stores": {"dask", "numpy", "pandas", "rich", "sklearn", "xarray", "zarr"},
 }
-OUTSIDE_OF_ONE_FILE = {"nn/released.py": {"numpy"}}  # checkpoints are NumPy arrays
+MACHINE_CODE = {"llvmlite", "numba", "numpy"}
+OUTSIDE_OF_ONE_FILE = {
+    "nn/released.py": {"numpy"},  # checkpoints are NumPy arrays
+    "nn/machine_code.py": MACHINE_CODE,
+    "nn/tile_code.py": MACHINE_CODE,
+    "nn/fused.py": MACHINE_CODE,
+}
 DARTS = {"darts", "lightning", "pytorch_lightning"}
 WITH_DARTS = {"models"}
 
