@@ -228,10 +228,14 @@ class MIMNetwork(nn.Module):
         )
 
     def _winograd_pays(self, frames: Float[Tensor, "batch time channel rows columns"]) -> bool:
-        """Whether Winograd's convolutions are the faster ones; docs/performance.md has the measurements."""
+        """Whether Winograd's convolutions are the faster ones; docs/performance.md has the measurements.
+
+        Who asks for segments wants less memory, not less time, and does without them.
+        """
         batch, _, _, rows, columns = frames.shape
         tiles = batch * -(-rows // TILE) * -(-columns // TILE)
-        return self.hidden >= 16 and tiles >= 16 and uses_all_threads()
+        enough = self.hidden >= 16 and tiles >= 16
+        return enough and uses_all_threads() and not self.checkpoint_segments
 
     def initial_state(self, conv: Convolution) -> MIMState:
         """Zero memories."""
