@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from numba import carray
 
 from darts_mim.nn import machine_code
@@ -21,14 +20,6 @@ def drawn(itemsize, *shape, seed=0):
 def at(array, *index):
     """Address of an entry."""
     return array.ctypes.data + int(np.dot(index, array.strides[: len(index)]))
-
-
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def add_once(n):

@@ -13,14 +13,6 @@ from darts_mim.nn.tile_loops import Term, TileLoops
 GRIDS = [(8, 12), (5, 9), (1, 1), (3, 270)]  # the last one is cut into blocks of columns
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
 def tiled(x, beyond=0.0):
     """(batch, channel, height, width) in tiles, what lies outside the grid filled with a number."""
     height, width = x.shape[2:]
